@@ -29,7 +29,7 @@ fn definitions() -> Definitions {
 }
 
 fn read(text: &str) -> Result<Condition, String> {
-    let super::parse::Parsed { expr, mistakes } = super::parse::parse(text);
+    let super::parse::Parsed { expr, mistakes, .. } = super::parse::parse(text);
     if !mistakes.is_empty() {
         return Err(format!("{mistakes:?}"));
     }

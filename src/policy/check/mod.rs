@@ -111,10 +111,10 @@ pub fn check_files(files: &[(String, Vec<u8>)], today: NaiveDate, zone: Tz) -> L
 #[must_use]
 pub fn condition_and_problems(text: &str) -> (Option<Condition>, Vec<Diagnostic>) {
     let source = SourceFile::new("condition", text);
-    let Parsed { expr, mut mistakes } = parse(text);
+    let Parsed { expr, mut mistakes, .. } = parse(text);
     let definitions = Definitions::default();
     let resolved = resolve(&expr, &definitions, &mut mistakes);
-    let (mut found, condition) = judged(&expr, resolved, &mistakes, &definitions, Clause::When);
+    let (mut found, condition) = judged((text, &expr), resolved, &mistakes, &definitions, Clause::When);
     found.extend(mistakes.into_iter().map(|mistake| (Severity::Error, mistake)));
     found.sort_by_key(|(_, mistake)| (mistake.at.start, mistake.at.end));
     let diagnostics: Vec<Diagnostic> = found
@@ -127,7 +127,7 @@ pub fn condition_and_problems(text: &str) -> (Option<Condition>, Vec<Diagnostic>
 
 /// What the lints find in a condition, and the condition if it has no mistakes.
 fn judged(
-    expr: &Expr,
+    (text, expr): (&str, &Expr),
     resolved: Option<(Condition, Spans)>,
     mistakes: &[Mistake],
     definitions: &Definitions,
@@ -137,7 +137,7 @@ fn judged(
         Some((condition, spans)) => (lint::judge(&condition, &spans, place), Some(condition)),
         None => (judge_rest(expr, mistakes, definitions, place), None),
     };
-    found.extend(lint::judge_text(expr, definitions, place).found);
+    found.extend(lint::judge_text(text, expr, definitions, place).found);
     (found, condition)
 }
 
@@ -153,7 +153,7 @@ fn judge_rest(expr: &Expr, mistakes: &[Mistake], definitions: &Definitions, plac
 /// All mistakes of the condition, in a file named `condition`.
 pub fn check_condition(text: &str) -> Result<Condition, Vec<Diagnostic>> {
     let source = SourceFile::new("condition", text);
-    let Parsed { expr, mut mistakes } = parse(text);
+    let Parsed { expr, mut mistakes, .. } = parse(text);
     let resolved = resolve(&expr, &Definitions::default(), &mut mistakes);
     mistakes.sort_by_key(|mistake| (mistake.at.start, mistake.at.end));
     match resolved {
@@ -290,9 +290,16 @@ impl PolicyChecker {
 
     /// Parses and resolves the condition of a key, runs the lints on it, and reports what they find.
     fn condition(&mut self, file: usize, node: &Node, what: &str, place: Clause) -> Option<Condition> {
-        let (Parsed { expr, mut mistakes }, offsets) = self.expression(file, node, what)?;
+        let (
+            Parsed {
+                text,
+                expr,
+                mut mistakes,
+            },
+            offsets,
+        ) = self.expression(file, node, what)?;
         let resolved = resolve(&expr, &self.definitions, &mut mistakes);
-        let (found, condition) = judged(&expr, resolved, &mistakes, &self.definitions, place);
+        let (found, condition) = judged((&text, &expr), resolved, &mistakes, &self.definitions, place);
         let inspection = &mut self.inspections[file];
         for mistake in mistakes {
             inspection.mistake(Severity::Error, &offsets, mistake);

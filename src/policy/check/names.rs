@@ -86,7 +86,7 @@ impl PolicyChecker {
                 Some((condition, spans)) if mistakes.is_empty() => lint::judge(condition, spans, Clause::Definition),
                 Some(_) | None => super::judge_rest(expr, &mistakes, &self.definitions, Clause::Definition),
             };
-            let written = lint::judge_text(expr, &self.definitions, Clause::Definition);
+            let written = lint::judge_text(&read.text, expr, &self.definitions, Clause::Definition);
             found.extend(written.found);
             if let Some(word) = written.folded {
                 self.definitions.folded.insert(name.clone(), word);

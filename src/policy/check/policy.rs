@@ -224,7 +224,7 @@ impl PolicyChecker {
     }
 
     fn gate(&mut self, file: usize, node: &Node, what: &str) -> Option<PressureCondition> {
-        let (Parsed { expr, mut mistakes }, offsets) = self.expression(file, node, what)?;
+        let (Parsed { expr, mut mistakes, .. }, offsets) = self.expression(file, node, what)?;
         let gate = resolve_gate(&expr, &mut mistakes).filter(|_| mistakes.is_empty());
         for mistake in mistakes {
             self.inspections[file].mistake(Severity::Error, &offsets, mistake);

@@ -11,6 +11,7 @@ use crate::policy::lex::Mistake;
 use crate::policy::resolve::Definitions;
 use crate::quantity::{Bytes, Span};
 use crate::session::column::{Column, Kind, Source};
+use crate::terminal::visible::visible;
 use crate::yaml::diagnostics::{Severity, quoted};
 
 /// What can be seen only in the text of a condition.
@@ -23,8 +24,9 @@ pub(crate) struct Written {
 }
 
 /// Looks for such constants. A word whose lower-case letters become upper case is an error where it decides who is spared.
-pub(crate) fn judge_text(expr: &Expr, definitions: &Definitions, place: Clause) -> Written {
+pub(crate) fn judge_text(text: &str, expr: &Expr, definitions: &Definitions, place: Clause) -> Written {
     let mut reader = WrittenReader {
+        text,
         definitions,
         place,
         written: Written::default(),
@@ -34,6 +36,7 @@ pub(crate) fn judge_text(expr: &Expr, definitions: &Definitions, place: Clause) 
 }
 
 struct WrittenReader<'a> {
+    text: &'a str,
     definitions: &'a Definitions,
     place: Clause,
     written: Written,
@@ -42,7 +45,11 @@ struct WrittenReader<'a> {
 impl WrittenReader<'_> {
     fn expr(&mut self, expr: &Expr, positive: bool) {
         match &expr.kind {
-            ExprKind::And(parts) | ExprKind::Or(parts) => parts.iter().for_each(|part| self.expr(part, positive)),
+            ExprKind::And(parts) => parts.iter().for_each(|part| self.expr(part, positive)),
+            ExprKind::Or(parts) => {
+                self.mixed(expr, parts);
+                parts.iter().for_each(|part| self.expr(part, positive));
+            }
             ExprKind::Not(inner) => self.expr(inner, !positive),
             ExprKind::Compare { left, op, right } => {
                 let positive = positive != (*op == Comparison::NotEqual);
@@ -63,6 +70,45 @@ impl WrittenReader<'_> {
             ExprKind::Named(name) => self.named(name, &expr.at, positive),
             ExprKind::IsNull(_) | ExprKind::Phrase(_) | ExprKind::Broken => {}
         }
+    }
+
+    /// Warns of AND and OR on one level: AND binds more tightly, so `A and B or C` also takes what C alone holds for. The place of an
+    /// AND in parentheses includes them.
+    fn mixed(&mut self, expr: &Expr, parts: &[Expr]) {
+        let is_bare = |part: &&Expr| match &part.kind {
+            ExprKind::And(inner) => {
+                inner.first().is_some_and(|first| first.at.start == part.at.start)
+                    || inner.last().is_some_and(|last| last.at.end == part.at.end)
+            }
+            ExprKind::Or(_)
+            | ExprKind::Not(_)
+            | ExprKind::Compare { .. }
+            | ExprKind::In { .. }
+            | ExprKind::Between { .. }
+            | ExprKind::Like { .. }
+            | ExprKind::Matches { .. }
+            | ExprKind::IsNull(_)
+            | ExprKind::Phrase(_)
+            | ExprKind::Named(_)
+            | ExprKind::Broken => false,
+        };
+        if !parts.iter().any(|part| is_bare(&part)) {
+            return;
+        }
+        let shown = parts.iter().map(|part| {
+            let text = self.text.get(part.at.clone()).unwrap_or_default();
+            if is_bare(&part) {
+                format!("({text})")
+            } else {
+                text.to_owned()
+            }
+        });
+        let shown = shown.collect::<Vec<String>>().join(" or ");
+        let message = format!("`and` binds before `or`, so this means {}", visible(&shown));
+        let mistake = Mistake::new(expr.at.clone(), "and-or-mixed", message).hint(
+            "put parentheses where they are meant, also if this is right: around each `and`, or around each `or`",
+        );
+        self.written.found.push((Severity::Warning, mistake));
     }
 
     /// An error if a mistake here can end sessions that the author wanted to spare, else a warning.

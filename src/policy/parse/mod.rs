@@ -35,6 +35,8 @@ const MOST_TERMS: usize = 1_000;
 /// The parsed condition, and its mistakes in the order of the text.
 #[derive(Debug)]
 pub(crate) struct Parsed {
+    /// The text.
+    pub(crate) text: String,
     pub(crate) expr: Expr,
     pub(crate) mistakes: Vec<Mistake>,
 }
@@ -66,7 +68,11 @@ pub(crate) fn parse(text: &str) -> Parsed {
     };
     let mut mistakes = parser.mistakes;
     mistakes.sort_by_key(|mistake| (mistake.at.start, mistake.at.end));
-    Parsed { expr, mistakes }
+    Parsed {
+        text: text.to_owned(),
+        expr,
+        mistakes,
+    }
 }
 
 struct Parser<'a> {
