@@ -24,9 +24,6 @@ use crate::report::ReportFormat;
 /// The default path of the configuration.
 pub const CONFIG: &str = "/etc/orareaper/orareaper.yaml";
 
-/// The level of the log unless `--log` says another.
-pub(crate) const INFO: &str = "info";
-
 /// The version with the commit and the features, which build.rs finds.
 const BUILD: &str = concat!(env!("CARGO_PKG_VERSION"), " (", env!("ORAREAPER_BUILD"), ")");
 

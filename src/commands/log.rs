@@ -104,6 +104,8 @@ fn level(cli: &Cli, environment: Option<String>) -> (&'static str, String) {
         (None, false, 2..) => ("--verbose", "trace".to_owned()),
         (None, false, 0) => match environment.filter(|level| !level.is_empty()) {
             Some(level) => ("ORAREAPER_LOG", level),
+            // Where no daemon runs, `kill` starts a daemon's loop, whose lines would stand between what it shows and its question.
+            None if matches!(&cli.command, Command::Kill(arguments) if !arguments.yes) => ("--log", "warn".to_owned()),
             None => ("--log", "info".to_owned()),
         },
     }
