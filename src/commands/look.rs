@@ -266,6 +266,7 @@ impl DatabaseReader {
         let unread = |why: String| Unread {
             database: self.database.to_string(),
             why,
+            refused: false,
         };
         let set = &rules.set;
         let needs = Needs {
@@ -277,9 +278,10 @@ impl DatabaseReader {
         let mut polled = match poller.poll(&needs) {
             Ok(polled) => polled,
             Err(error) => {
-                let unread = unread(error.to_string());
+                let mut unread = unread(error.to_string());
                 // Further attempts could lock the account.
-                if error.class == Class::Auth {
+                unread.refused = error.class == Class::Auth;
+                if unread.refused {
                     self.poller = Err(unread.why.clone());
                 }
                 return Err(unread);
@@ -325,6 +327,8 @@ pub(crate) struct Unread {
     pub(crate) database: String,
     /// What was tried, and why it failed.
     pub(crate) why: String,
+    /// Whether the account was refused: trying again could lock it.
+    pub(crate) refused: bool,
 }
 
 impl Unread {

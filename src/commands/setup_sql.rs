@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::cli::{CONFIG, ExitStatus, SetupSqlArgs};
 use crate::clock::{Clock, SystemClock};
 use crate::columns_needed;
-use crate::commands::{fail, load_config, load_policies, no_config, print, warn};
+use crate::commands::{fail, load_config, load_policies, no_config, print, say, warn};
 use crate::config::{Config, DatabaseConfig, LoginConfig, Via};
 use crate::daemon;
 use crate::daemon::accounts::AccountMemory;

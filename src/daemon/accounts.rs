@@ -22,6 +22,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
+use rustix::fs::Access;
+
 use crate::oracle::{Class, Error, Login, Target};
 
 /// The rounds of the digest: they take some milliseconds, which slows guesses down too.
@@ -35,8 +37,10 @@ const LARGEST: u64 = 1 << 20;
 pub struct AccountMemory {
     /// The file that keeps refusals across restarts, if there is one.
     file: Option<PathBuf>,
-    /// Whether refusals are written to it: the daemon does, a command only reads what the daemon wrote.
+    /// Whether refusals are written to it.
     keeps: bool,
+    /// Whether it is a command's, which looks again right before it writes: the daemon may have written meanwhile.
+    shares: bool,
     state: Mutex<Remembered>,
     ended: Condvar,
 }
@@ -91,19 +95,27 @@ impl AccountMemory {
         })
     }
 
-    /// The memory of a command: a password that the daemon of this state folder has recorded as refused is not tried, and any other
-    /// is tried once. Nothing is written. A record that this user may not read counts as none.
+    /// The memory of a command: a password that is recorded as refused in this state folder is not tried, and any other is tried once.
+    /// A refusal is recorded there for the next command and for the daemon, where this user may write there and read what is there;
+    /// a record that this user may not read counts as none, and is left alone.
     #[must_use]
     pub(crate) fn of_command(state: &Path) -> Arc<AccountMemory> {
         let file = state.join("refused-logins.json");
-        let refusals = Refusals::read(&file).unwrap_or_default();
-        Arc::new(AccountMemory::with(file, refusals))
+        let read = Refusals::read(&file);
+        let may_write = rustix::fs::access(state, Access::WRITE_OK | Access::EXEC_OK).is_ok();
+        let keeps = read.is_ok() && may_write;
+        Arc::new(AccountMemory {
+            keeps,
+            shares: true,
+            ..AccountMemory::with(file, read.unwrap_or_default())
+        })
     }
 
     fn with(file: PathBuf, refusals: Refusals) -> AccountMemory {
         AccountMemory {
             file: Some(file),
             keeps: false,
+            shares: false,
             state: Mutex::new(Remembered {
                 refusals,
                 ..Remembered::default()
@@ -119,10 +131,10 @@ impl AccountMemory {
         }
     }
 
-    /// Whether refusals outlast this process, as a daemon's do and a command's do not.
+    /// Whether it is a daemon's, which tries a corrected password after a reload.
     #[must_use]
     pub(crate) const fn are_kept(&self) -> bool {
-        self.keeps
+        self.keeps && !self.shares
     }
 
     fn state(&self) -> MutexGuard<'_, Remembered> {
@@ -231,11 +243,22 @@ impl AccountMemory {
         let Some(file) = self.file.as_ref().filter(|_| self.keeps) else {
             return;
         };
+        let mut refusals = refusals.clone();
+        if self.shares {
+            // A daemon may have written since. If it has a salt of its own, its record stays: none made with another can be added.
+            let there = Refusals::read(file).unwrap_or_default();
+            if !there.salt.is_empty() && there.salt != refusals.salt {
+                return;
+            }
+            for (account, refusal) in there.refused {
+                refusals.refused.entry(account).or_insert(refusal);
+            }
+        }
         if let Err(error) = refusals.write(file) {
             tracing::error!(
                 file = %file.display(),
                 error = error.to_string(),
-                "cannot save a refused login: after a restart the daemon tries this password once more"
+                "cannot save a refused login: after a restart this password is tried once more"
             );
         }
     }
@@ -409,32 +432,43 @@ mod tests {
     }
 
     #[test]
-    fn a_command_respects_what_the_daemon_recorded_and_records_nothing() {
+    fn a_command_respects_what_is_recorded_and_records_its_own_refusals_for_the_next() {
         let state = tempfile::tempdir().expect("a folder");
         let file = state.path().join("refused-logins.json");
-        let (bad, other) = (
+        let (bad, other, third) = (
             target("reaper", "//db1/PROD", "tiger"),
             target("reaper", "//db2/PROD", "tiger"),
+            target("reaper", "//db3/PROD", "tiger"),
         );
         let attempt = |accounts: &Arc<AccountMemory>, target| accounts.attempt(target, Duration::ZERO);
-        refuse(&Arc::new(AccountMemory::of(state.path()).expect("nothing yet")), &bad);
-        let written = fs::read(&file).expect("written");
+        let daemon = Arc::new(AccountMemory::of(state.path()).expect("nothing yet"));
+        refuse(&daemon, &bad);
         let command = AccountMemory::of_command(state.path());
         let error = attempt(&command, &bad).expect_err("the daemon's attempt was the one");
         assert!(
             error.why.contains("not tried") && error.why.contains("refused-logins.json"),
             "{error}"
         );
+        assert!(!command.are_kept(), "no daemon reloads it");
+        // What the daemon records meanwhile stays.
+        refuse(&daemon, &third);
         refuse(&command, &other);
-        assert!(attempt(&command, &other).is_err(), "one attempt is enough");
-        assert_eq!(
-            fs::read(&file).expect("it is there"),
-            written,
-            "a command writes nothing"
-        );
-        assert!(attempt(&AccountMemory::of_command(state.path()), &other).is_ok());
+        for refused in [&bad, &other, &third] {
+            let error = attempt(&AccountMemory::of_command(state.path()), refused).expect_err("one attempt is enough");
+            assert!(error.why.contains("not tried"), "{error}");
+            let restarted = Arc::new(AccountMemory::of(state.path()).expect("it reads"));
+            assert!(attempt(&restarted, refused).is_err(), "nor does the daemon try it");
+        }
         fs::remove_file(&file).expect("it is there");
         assert!(attempt(&AccountMemory::of_command(state.path()), &bad).is_ok());
+        // A record that cannot be read is left alone.
+        fs::write(&file, "{").expect("written");
+        refuse(&AccountMemory::of_command(state.path()), &bad);
+        assert_eq!(fs::read_to_string(&file).expect("it is there"), "{");
+        // Where there is no state folder, none is made.
+        let nowhere = state.path().join("nowhere");
+        refuse(&AccountMemory::of_command(&nowhere), &bad);
+        assert!(!nowhere.exists());
     }
 
     #[test]
