@@ -157,7 +157,7 @@ impl Claim {
         let tell = |what: &str, path: &Path, error: io::Error| {
             io::Error::new(error.kind(), format!("{what} {}: {error}", path.display()))
         };
-        fs::create_dir_all(state).map_err(|error| tell("create state folder", state, error))?;
+        crate::folder::make_state(state).map_err(|error| tell("create state folder", state, error))?;
         let state = fs::canonicalize(state).map_err(|error| tell("find state folder", state, error))?;
         let folder = runtime_folder(&state)?;
         let name = name_of(&state);

@@ -93,14 +93,12 @@ fn write(folder: &Path, report: &Report) -> io::Result<()> {
         io::Error::new(error.kind(), format!("{what} {}: {error}", path.display()))
     };
     // Not its parents: a state folder that was moved away must not be recreated.
-    match std::fs::create_dir(folder) {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(tell("create", folder, error)),
-        Ok(()) | Err(_) => {}
-    }
+    crate::folder::make(folder).map_err(|error| tell("create", folder, error))?;
     for (format, ending) in [(ReportFormat::Html, "html"), (ReportFormat::Json, "json")] {
         let file = folder.join(format!("{}.{ending}", report.database));
         let half = folder.join(format!(".{}.{ending}.new", report.database));
-        std::fs::write(&half, report.render(format)).map_err(|error| tell("write", &half, error))?;
+        let text = report.render(format);
+        crate::folder::write_for_group(&half, text.as_ref()).map_err(|error| tell("write", &half, error))?;
         std::fs::rename(&half, &file).map_err(|error| tell("rename a new report to", &file, error))?;
     }
     Ok(())

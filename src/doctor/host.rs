@@ -16,6 +16,8 @@ use crate::yaml::diagnostics::Diagnostic;
 
 /// What the mode of a file or folder permits others.
 const OTHERS_WRITE: u32 = 0o002;
+const OTHERS_READ: u32 = 0o004;
+const OTHERS_ENTER: u32 = 0o001;
 
 /// The problems of some files as checks; fine if there are none. What others could change or read is said of its file whichever
 /// part it belongs to.
@@ -112,6 +114,24 @@ pub(crate) fn state_folder(config: &Config, owner: Option<&str>) -> Vec<Check> {
         let check = Check::new(Id::Exposure, &*shown, State::Missing, found);
         checks.push(check.with(format!("run `chmod o-w {shown}`")));
     }
+    // Whoever may not enter the folder reaches no file in it.
+    if metadata.mode() & OTHERS_ENTER != 0 {
+        let kept = [folder.to_path_buf(), folder.join("reports")];
+        let readable = kept.iter().flat_map(|place| readable_by_others(place));
+        let names: Vec<String> = readable.collect();
+        if let Some(first) = names.first() {
+            let found = format!(
+                "every user of this host can read {first}{}, and so who is logged in and what was done to whom",
+                if names.len() > 1 {
+                    " and others in the state folder"
+                } else {
+                    ""
+                }
+            );
+            let check = Check::new(Id::Exposure, &*shown, State::Missing, found);
+            checks.push(check.with(format!("run `chmod -R o= {shown}`")));
+        }
+    }
     checks
 }
 
@@ -125,6 +145,28 @@ pub(crate) fn journal(config: &Config, now: DateTime<Utc>) -> Option<Check> {
             Some(check.with("run `orareaper doctor` as a member of the daemon's group, or as root"))
         }
     }
+}
+
+/// The journal's files and the reports directly in a folder which others may read.
+fn readable_by_others(folder: &Path) -> Vec<String> {
+    let is_open = fs::metadata(folder).is_ok_and(|metadata| metadata.mode() & OTHERS_ENTER != 0);
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    let mut found: Vec<String> = entries
+        .filter(|entry| {
+            let path = entry.path();
+            let is_kept = path
+                .extension()
+                .is_some_and(|ending| ["jsonl", "html", "json"].iter().any(|known| ending == *known));
+            is_open
+                && is_kept
+                && entry
+                    .metadata()
+                    .is_ok_and(|metadata| metadata.is_file() && metadata.mode() & OTHERS_READ != 0)
+        })
+        .map(|entry| entry.path().display().to_string())
+        .collect();
+    found.sort();
+    found
 }
 
 fn usable(shown: &str, folder: &Path, owner: Option<&str>, metadata: &Metadata) -> Check {

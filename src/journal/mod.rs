@@ -31,7 +31,7 @@ pub(crate) mod tests;
 pub(crate) mod trust;
 pub(crate) mod verify;
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
@@ -134,7 +134,7 @@ impl Journal {
     /// When another daemon has the folder, or it cannot be read or written. Damaged records are no error: they are reported
     /// in the history.
     pub fn open(state: &Path, now: DateTime<Utc>) -> Result<(Journal, History), JournalError> {
-        fs::create_dir_all(state).map_err(JournalError::io("create state folder", state))?;
+        crate::folder::make_state(state).map_err(JournalError::io("create state folder", state))?;
         let lock = lock(state)?;
         let history = read(state, now)?;
         let end = ChainEnd::of(state)?;

@@ -8,6 +8,7 @@ mod retention;
 mod trust;
 
 use std::collections::BTreeSet;
+use std::fs;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
