@@ -5,7 +5,7 @@ use std::path::Path;
 use crate::cli::{ExitStatus, ExplainArgs};
 use crate::clock::SystemClock;
 use crate::commands::look::{DatabaseSessions, Rules};
-use crate::commands::{fail, print, terminal_style, warn};
+use crate::commands::{fail, print, tell_what_only_the_daemon_knows, terminal_style, warn};
 use crate::decide::cycle::Memory;
 use crate::explain::{ExplainedSession, Explanation, SessionName};
 use crate::policy::model::PolicySet;
@@ -71,6 +71,9 @@ fn explain(arguments: &ExplainArgs, config: &Path, clock: SystemClock) -> Result
             })
         };
         return Ok(queries(&rules.set, only, verdict));
+    }
+    if arguments.source.snapshot.is_none() {
+        tell_what_only_the_daemon_knows();
     }
     Ok(explanation.to_text(terminal_style()))
 }

@@ -228,6 +228,14 @@ pub(crate) fn no_database<'n>(name: &str, known: impl Iterator<Item = &'n str>) 
     format!("the configuration has no database {name}{hint}")
 }
 
+/// Says what only a running daemon knows, which a command that reads the database by itself cannot show.
+pub(crate) fn tell_what_only_the_daemon_knows() {
+    say(
+        "note: a pause, budgets that are used up and groups that a policy is suspended for are a running daemon's, and no part of this: \
+         see its status page, `orareaper history` and its metrics",
+    );
+}
+
 /// Loads the configuration and reports its problems.
 pub(crate) fn load_config(path: &Path) -> Result<Config, ExitStatus> {
     if !path.exists() {

@@ -7,7 +7,7 @@ use crate::clock::SystemClock;
 use crate::commands::look::{DatabaseReader, DatabaseSessions, Looked, Rules, Unread, rhythm};
 use crate::commands::sessions::goes_on;
 use crate::commands::watch::{Watched, watch};
-use crate::commands::{deliver, fail, style_for};
+use crate::commands::{deliver, fail, style_for, tell_what_only_the_daemon_knows};
 use crate::decide::cycle::Memory;
 use crate::decide::in_force::{Rhythm, RunMode};
 use crate::report::{Report, ReportFormat, ReportSubject, together};
@@ -48,6 +48,9 @@ fn plan(arguments: &PlanArgs, config: &Path, clock: SystemClock) -> Result<(), E
         .map(|look| report(look, &mut Memory::default(), arguments))
         .collect();
     output(arguments, &reports)?;
+    if arguments.source.snapshot.is_none() {
+        tell_what_only_the_daemon_knows();
+    }
     if looks.iter().all(Result::is_ok) {
         Ok(())
     } else {
