@@ -52,8 +52,8 @@ const CONTAINERS: [Release; 2] = [Release { major: 12, minor: 1 }, Release { maj
 pub(crate) const ASSUMED: &str =
     "assumed: a database without containers; for CDB$ROOT add --cdb, and for a PDB add --pdb";
 
-/// The same of the number of instances, which decides about a view in a PDB.
-pub(crate) const ASSUMED_ALONE: &str = "assumed: a PDB of one instance; for RAC add --rac";
+/// The number of instances decides about a view in a PDB.
+pub(crate) const FOR_RAC: &str = "note: for a PDB with several instances (RAC) add --rac, which grants GV$PDBS too";
 
 /// Whether a release comes with containers and without them.
 #[must_use]

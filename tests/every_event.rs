@@ -102,7 +102,7 @@ fn loaded() -> InForceReport {
         digest: "ab12".into(),
         policies: 2,
         exemptions: 1,
-        lost: Vec::new(),
+        lost: vec!["policy idle (policies/idle.yaml)".into()],
         timezone: chrono_tz::Tz::UTC,
         databases: Driver::ALL.map(database).to_vec(),
     }

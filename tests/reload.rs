@@ -257,7 +257,7 @@ exemptions:
         lines.filter(|line| line["message"] == "policies loaded").collect()
     };
     assert_eq!(loads()[0]["exemptions"], 1);
-    std::fs::rename(site.path("policies/ex.yaml"), site.path("policies/ex.YAML")).expect("renamed");
+    std::fs::rename(site.path("policies/ex.yaml"), site.path("policies/.ex.yaml")).expect("renamed");
     reload(&daemon);
     assert_eq!(loads()[1]["exemptions"], 0);
     until("the loss to be told", || {
@@ -272,7 +272,7 @@ exemptions:
         .find(|line| line["message"] == "warning of a policy file");
     let unread = unread.expect("the file is named");
     assert!(
-        unread["problem"].as_str().is_some_and(|told| told.contains("ex.YAML")),
+        unread["problem"].as_str().is_some_and(|told| told.contains(".ex.yaml")),
         "{unread}"
     );
     let record = site.journals("policies_loaded", |record| record["exemptions"] == 0);

@@ -17,9 +17,7 @@ use crate::oracle::capabilities::{Container, HostingService, Shape};
 use crate::oracle::probe::outline;
 use crate::policy::check_files;
 use crate::policy::model::{Policy, PolicySet};
-use crate::setup_sql::{
-    ASSUMED, ASSUMED_ALONE, Setup, account, enforces, guard_script, has_a_choice, possible, script,
-};
+use crate::setup_sql::{ASSUMED, FOR_RAC, Setup, account, enforces, guard_script, has_a_choice, possible, script};
 
 /// The policies that come with the program, for a host that has none yet.
 pub(crate) const SHIPPED: [(&str, &str); 5] = [
@@ -75,7 +73,7 @@ fn text(arguments: &SetupSqlArgs, config: &Path, clock: SystemClock) -> Result<S
         warn(ASSUMED);
     }
     if arguments.pdb && !arguments.rac {
-        say(ASSUMED_ALONE);
+        say(FOR_RAC);
     }
     let user = user(arguments, database, shape)?;
     let columns = columns_needed::columns(&set);

@@ -259,3 +259,30 @@ pub(crate) fn nothing_exposed(checks: &[Check]) -> Option<Check> {
         )
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    #[test]
+    fn a_journal_or_a_report_that_others_may_read_is_named() {
+        let place = tempfile::tempdir().expect("a folder");
+        let set = |path: &Path, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("set");
+        let [journal, report, switch] = ["journal.jsonl", "prod.html", "pause"].map(|name| place.path().join(name));
+        for file in [&journal, &report, &switch] {
+            fs::write(file, "").expect("written");
+            set(file, 0o640);
+        }
+        let found = || readable_by_others(place.path());
+        set(place.path(), 0o755);
+        assert_eq!(found(), [""; 0]);
+        set(&report, 0o644);
+        // Everybody may know that it is paused.
+        set(&switch, 0o644);
+        assert_eq!(found(), [report.display().to_string()]);
+        set(place.path(), 0o750);
+        assert_eq!(found(), [""; 0], "nobody else gets into the folder");
+    }
+}

@@ -137,6 +137,10 @@ pub(crate) fn unread(path: &Path, files: &[PathBuf], keys: &[&str]) -> Vec<Diagn
             }
             continue;
         }
+        // A glob takes letters of either case.
+        if files.contains(&entry) {
+            continue;
+        }
         let Some((right, is_copy)) = nearly(name) else { continue };
         let right = entry.with_file_name(right);
         let is_meant = pattern.as_ref().is_none_or(|pattern| pattern.matches_path(&right));
@@ -340,8 +344,8 @@ mod tests {
         assert_eq!(warned(""), [".c.yaml", "b.YAML", "d.yml.bak", "sub"]);
         assert_eq!(
             warned("*.yaml"),
-            [".c.yaml", "b.YAML"],
-            "d.yml and sub are excluded by the pattern"
+            [".c.yaml"],
+            "b.YAML is read, d.yml and sub are excluded by the pattern"
         );
         assert_eq!(warned("a*.yaml"), [""; 0]);
         assert_eq!(warned("a.yaml"), [""; 0]);

@@ -137,7 +137,12 @@ fn judged(
         Some((condition, spans)) => (lint::judge(&condition, &spans, place), Some(condition)),
         None => (judge_rest(expr, mistakes, definitions, place), None),
     };
-    found.extend(lint::judge_text(text, expr, definitions, place).found);
+    let mut written = lint::judge_text(text, expr, definitions, place).found;
+    if !mistakes.is_empty() {
+        // First things first: how a wrong condition would be read helps nobody.
+        written.retain(|(_, mistake)| mistake.code != lint::AND_OR_MIXED);
+    }
+    found.extend(written);
     (found, condition)
 }
 

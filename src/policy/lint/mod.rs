@@ -16,7 +16,7 @@ use std::ops::Range;
 
 use coverage::coverage;
 use facts::ColumnFacts;
-pub(crate) use written::judge_text;
+pub(crate) use written::{AND_OR_MIXED, judge_text};
 
 use super::condition::{Comparison, Condition, Constant, Operand};
 use super::lex::Mistake;

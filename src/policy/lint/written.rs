@@ -14,6 +14,9 @@ use crate::session::column::{Column, Kind, Source};
 use crate::terminal::visible::visible;
 use crate::yaml::diagnostics::{Severity, quoted};
 
+/// The code of a condition that mixes AND and OR on one level.
+pub(crate) const AND_OR_MIXED: &str = "and-or-mixed";
+
 /// What can be seen only in the text of a condition.
 #[derive(Debug, Default)]
 pub(crate) struct Written {
@@ -105,7 +108,7 @@ impl WrittenReader<'_> {
         });
         let shown = shown.collect::<Vec<String>>().join(" or ");
         let message = format!("`and` binds before `or`, so this means {}", visible(&shown));
-        let mistake = Mistake::new(expr.at.clone(), "and-or-mixed", message).hint(
+        let mistake = Mistake::new(expr.at.clone(), AND_OR_MIXED, message).hint(
             "put parentheses where they are meant, also if this is right: around each `and`, or around each `or`",
         );
         self.written.found.push((Severity::Warning, mistake));
