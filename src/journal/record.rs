@@ -282,13 +282,7 @@ impl Record {
                 dry_run: *dry_run,
             },
             Event::Stopping { reason } => Record::Stopping { reason: reason.clone() },
-            Event::Policies(PolicyLoad::Loaded(loaded)) => Record::PoliciesLoaded {
-                digest: loaded.digest.to_string(),
-                policies: loaded.policies,
-                exemptions: Some(loaded.exemptions),
-                lost: loaded.lost.clone(),
-            },
-            Event::Policies(PolicyLoad::Failed { error }) => Record::PoliciesFailed { error: error.clone() },
+            Event::Policies(load) => Record::of_load(load),
             Event::DatabaseUp {
                 database,
                 instances,
@@ -347,6 +341,18 @@ impl Record {
             | Event::JournalFails { .. }
             | Event::ExemptionEnds(_) => return Ok(None),
         }))
+    }
+
+    fn of_load(load: &PolicyLoad) -> Record {
+        match load {
+            PolicyLoad::Loaded(loaded) => Record::PoliciesLoaded {
+                digest: loaded.digest.to_string(),
+                policies: loaded.policies,
+                exemptions: Some(loaded.exemptions),
+                lost: loaded.lost.clone(),
+            },
+            PolicyLoad::Failed { error } => Record::PoliciesFailed { error: error.clone() },
+        }
     }
 
     fn of_gap(gap: &JournalGap) -> Record {
