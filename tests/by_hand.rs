@@ -605,8 +605,16 @@ fn the_counters_of_orders_begin_at_zero() {
 fn without_a_daemon_no_line_of_the_log_stands_between_the_session_and_the_question() {
     let driver = thin();
     let (db, site) = office(&driver);
-    std::fs::create_dir_all(site.path("state")).expect("made");
-    let mut terminal = on_a_terminal(&site, &driver, &[ONE, "--reason", "blocks month-end"]);
+    let mut command = site.command(&driver);
+    command.args([
+        "--config",
+        "orareaper.yaml",
+        "kill",
+        ONE,
+        "--reason",
+        "blocks month-end",
+    ]);
+    let mut terminal = Terminal::of(&command);
     terminal.shows("Type yes to confirm: ");
     terminal.types("yes");
     let (status, screen) = terminal.ends();

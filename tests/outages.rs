@@ -99,6 +99,50 @@ fn a_wrong_password_is_tried_once_until_somebody_has_acted() {
     }
 }
 
+#[test]
+fn without_a_daemon_commands_try_a_wrong_password_once_in_all_and_a_watch_ends() {
+    for driver in drivers() {
+        let (bad, good) = (Db::parse(OFFICE), Db::parse(OFFICE));
+        let site = site(ENFORCE);
+        configure_both(&site, &driver, &bad, &good, "");
+        let config = std::fs::read_to_string(site.path("orareaper.yaml")).expect("it is there");
+        site.write("right.yaml", &config);
+        site.write(
+            "orareaper.yaml",
+            config.replacen("{file: password}", "{file: rotated}", 1),
+        );
+        site.write("rotated", "Wr0ng-zq7xKw");
+        let run = |config: &str, arguments: &[&str]| {
+            let output = site
+                .command(&driver)
+                .args(["--config", config])
+                .args(arguments)
+                .output();
+            let output = output.expect("it runs");
+            let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+            (output.status.code(), said)
+        };
+        // Where there is no state folder nothing can be remembered, but a watch ends although the other database answers.
+        let (status, said) = run("orareaper.yaml", &["sessions", "--watch", "1"]);
+        assert!(status == Some(2) && said.contains("ORA-01017"), "{said}");
+        std::fs::create_dir_all(site.path("state")).expect("made");
+        let attempts = || bad.server.stats().connections;
+        let before = attempts();
+        let (status, said) = run("orareaper.yaml", &["plan", "--database", "bad"]);
+        assert!(status == Some(2) && said.contains("ORA-01017"), "{said}");
+        let once = attempts();
+        assert!(once > before, "the first tries it");
+        for arguments in [&["plan"][..], &["sessions"], &["doctor", "bad"]] {
+            let (_, said) = run("orareaper.yaml", arguments);
+            assert!(said.contains("refused before"), "{arguments:?}: {said}");
+        }
+        assert_eq!(attempts(), once, "each further one is nearer to the lock");
+        // The right password is another one. What only a daemon knows is not in a plan, which says so.
+        let (status, said) = run("right.yaml", &["plan", "--database", "bad"]);
+        assert!(status == Some(0) && said.contains("see its status page"), "{said}");
+    }
+}
+
 /// The outage began with something else, which is over: what is shown is what keeps the database down now.
 #[test]
 fn an_outage_that_ends_in_a_refused_login_shows_that() {
