@@ -266,7 +266,6 @@ impl DatabaseReader {
         let unread = |why: String| Unread {
             database: self.database.to_string(),
             why,
-            refused: false,
         };
         let set = &rules.set;
         let needs = Needs {
@@ -278,10 +277,9 @@ impl DatabaseReader {
         let mut polled = match poller.poll(&needs) {
             Ok(polled) => polled,
             Err(error) => {
-                let mut unread = unread(error.to_string());
+                let unread = unread(error.to_string());
                 // Further attempts could lock the account.
-                unread.refused = error.class == Class::Auth;
-                if unread.refused {
+                if error.class == Class::Auth {
                     self.poller = Err(unread.why.clone());
                 }
                 return Err(unread);
@@ -327,8 +325,6 @@ pub(crate) struct Unread {
     pub(crate) database: String,
     /// What was tried, and why it failed.
     pub(crate) why: String,
-    /// Whether the account was refused: trying again could lock it.
-    pub(crate) refused: bool,
 }
 
 impl Unread {

@@ -47,9 +47,12 @@ pub struct EventWatcher {
     noted: Vec<String>,
 }
 
-/// What tells one cause of an outage from another: the number of the error if it has one, else its text without what differs from one
-/// attempt to the next (counts, and the identifier that newer clients give to each connection).
+/// What tells one cause of an outage from another: that nobody answers, else the number of the error if it has one, else its text without
+/// what differs from one attempt to the next (counts, and the identifier that newer clients give to each connection).
 fn cause_of(error: &Error, next: &str) -> String {
+    if error.timed_out {
+        return format!("no answer {next}");
+    }
     match error.code {
         Some(code) => format!("{} {code} {next}", error.class),
         None => {
@@ -421,5 +424,36 @@ impl Witness for Clerk {
     fn unused(&mut self, unused: &Intending<'_>, outcome: Outcome, why: &str) {
         let dropped = Outcomed::untold(&self.intent(unused), outcome, why);
         self.sink.record(&Event::Dropped(dropped));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::oracle::Class;
+    use crate::oracle::error::Phase;
+
+    #[test]
+    fn an_outage_has_one_cause_whichever_limit_ran_out_first() {
+        let second = Duration::from_secs(1);
+        let of_net = |message: &str| Error::from_database(Phase::Connect, "connect", None, message);
+        let odpi = "DPI-1067: call timeout of 1000 ms exceeded with ORA-3156";
+        let silent = [
+            Error::no_answer(Class::Backoff, "connect", second),
+            Error::no_answer(Class::Reconnect, "read", second),
+            of_net("ORA-12170: TNS:Connect timeout occurred"),
+            of_net("ORA-12535: TNS:operation timed out"),
+            Error::from_odpi(Phase::Call, "read", 0, odpi, second),
+        ];
+        for error in &silent {
+            assert_eq!(cause_of(error, ""), cause_of(&silent[0], ""), "{error}");
+        }
+        let refused = of_net("ORA-12541: TNS:no listener");
+        assert_ne!(cause_of(&refused, ""), cause_of(&silent[0], ""));
+        assert_ne!(cause_of(&refused, ""), cause_of(&of_net("ORA-12514: no service"), ""));
+        let id = |id| Error::new(Class::Backoff, "connect", format!("unreachable (CONNECTION_ID={id})"));
+        assert_eq!(cause_of(&id("aQ=="), ""), cause_of(&id("bW=="), ""));
     }
 }

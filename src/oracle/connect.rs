@@ -21,7 +21,6 @@ use crate::oracle::link::{Acting, DecoyLink, Link};
 use crate::oracle::logoff::Logoffs;
 use crate::oracle::sockets::SocketAttempt;
 use crate::oracle::{ActingConnection, Client, Connection, DecoyConnection, Driver, Purpose, Target, oci, thin};
-use crate::quantity::Elapsed;
 
 /// How many attempts to connect to one database may hang at a time.
 pub(super) const MAX_HANGING: usize = 8;
@@ -112,7 +111,7 @@ impl ConnectSlot {
         let deadline = Deadline::begin(limit);
         let occupied = self.occupy(limit, &tried)?;
         let Some(left) = deadline.left() else {
-            return Err(no_answer(tried, limit));
+            return Err(Error::no_answer(Class::Backoff, tried, limit));
         };
         let (answer, answered) = sync_channel(1);
         let logoffs = self.logoffs.clone();
@@ -139,7 +138,7 @@ impl ConnectSlot {
             Ok(opened) => opened.map_err(with_place),
             Err(RecvTimeoutError::Timeout) => {
                 attempt.give_up();
-                Err(no_answer(tried, limit))
+                Err(Error::no_answer(Class::Backoff, tried, limit))
             }
             Err(RecvTimeoutError::Disconnected) => Err(Error::new(Class::Bug, tried, "the driver panicked")),
         }
@@ -156,7 +155,10 @@ impl ConnectSlot {
                 1 => "an earlier attempt to connect still hangs".to_owned(),
                 several => format!("{several} earlier attempts to connect still hang"),
             };
-            return Err(Error::new(Class::Backoff, tried, why));
+            return Err(Error {
+                timed_out: true,
+                ..Error::new(Class::Backoff, tried, why)
+            });
         }
         let times = WAIT_TIMES.saturating_mul(1 << running.count.min(MAX_HANGING));
         running.closed = Some(Deadline::begin(limit.saturating_mul(times).min(LONGEST_WAIT)));
@@ -183,10 +185,6 @@ fn with_place(mut error: Error) -> Error {
     };
     error.why = format!("{}; {missing}, {place}", error.why);
     error
-}
-
-fn no_answer(tried: String, limit: Duration) -> Error {
-    Error::new(Class::Backoff, tried, format!("no answer within {}", Elapsed(limit)))
 }
 
 /// The version of Oracle Client, and whether it is new enough to bound calls (18) and to know Easy Connect Plus (19). Loads it.

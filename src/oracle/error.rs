@@ -227,6 +227,9 @@ pub(crate) const NUMBERS: &[(u32, Class)] = &[
 /// Partial multibyte character: a text was cut in the middle of a character, or was never valid in the character set.
 pub(crate) const BROKEN_TEXT: u32 = 29_275;
 
+/// Limits of Oracle Net and of OCI that ran out: to connect, of an operation, of an application, to send, to receive, of a call.
+const TIMEOUTS: [u32; 6] = [12_170, 12_535, 12_606, 12_608, 12_609, 3_156];
+
 const RECURSIVE: u32 = 604;
 const PARALLEL: u32 = 12801;
 
@@ -321,6 +324,8 @@ pub struct Error {
     pub(crate) tried: String,
     /// Why it failed: the first lines of the driver's message, or our own text.
     pub why: String,
+    /// Whether an answer was waited for in vain. Which limit ran out first, of this program, of the driver or of Oracle Net, is chance.
+    pub(crate) timed_out: bool,
 }
 
 /// What is wrong with an account that was refused.
@@ -369,6 +374,16 @@ impl Error {
             code: None,
             tried: tried.into(),
             why: why.into(),
+            timed_out: false,
+        }
+    }
+
+    /// No answer within a limit.
+    #[must_use]
+    pub(crate) fn no_answer(class: Class, tried: impl Into<String>, limit: Duration) -> Error {
+        Error {
+            timed_out: true,
+            ..Error::new(class, tried, format!("no answer within {}", Elapsed(limit)))
         }
     }
 
@@ -395,10 +410,13 @@ impl Error {
                 format!("the Oracle Client library is too old, install 19 or later: {}", first_lines(message)),
             ),
             Some(1010) => own(Class::Reconnect, "not connected (DPI-1010)".to_owned()),
-            Some(1067) => own(
-                Class::Cancelled,
-                format!("no answer within {} (DPI-1067)", Elapsed(limit)),
-            ),
+            Some(1067) => Error {
+                timed_out: true,
+                ..own(
+                    Class::Cancelled,
+                    format!("no answer within {} (DPI-1067)", Elapsed(limit)),
+                )
+            },
             // The driver closed the connection because of the number in its message.
             Some(1080) => {
                 let error = Error::from_database(Phase::Call, tried, None, message);
@@ -420,6 +438,7 @@ impl Error {
         }
         let (class, code) = classify(&stack, phase);
         Error {
+            timed_out: code.is_some_and(|code| TIMEOUTS.contains(&code)),
             class,
             code,
             tried: tried.into(),

@@ -18,7 +18,6 @@ use std::time::Duration;
 use crate::oracle::deadline::Deadline;
 use crate::oracle::error::{Class, Error};
 use crate::oracle::row::RowBuffer;
-use crate::quantity::Elapsed;
 
 /// How many rows are handed over at a time.
 pub(super) const CHUNK: usize = 500;
@@ -131,14 +130,9 @@ pub(super) fn run<T: Send + 'static>(
         take,
     )
     .map_err(|error| match error {
-        Unheard::TooLate => Error::new(Class::Reconnect, tried, no_answer(limit)),
+        Unheard::TooLate => Error::no_answer(Class::Reconnect, tried, limit),
         Unheard::Error(error) => error,
     })
-}
-
-/// The message for a call that had no answer within its limit.
-pub(super) fn no_answer(limit: Duration) -> String {
-    format!("no answer within {}", Elapsed(limit))
 }
 
 /// Why there is no result.

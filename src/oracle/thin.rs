@@ -15,7 +15,7 @@ use oracledb::{Config, Cursor, DB_TYPE_NUMBER, DB_TYPE_VARCHAR, ErrorKind, Oracl
 use crate::oracle::connect_string;
 use crate::oracle::deadline::Deadline;
 use crate::oracle::error::{BROKEN_TEXT, Class, Error, Phase};
-use crate::oracle::expendable::{self, CHUNK, RowSender, no_answer};
+use crate::oracle::expendable::{self, CHUNK, RowSender};
 use crate::oracle::link::{Link, Native, Sockets, too_slow};
 use crate::oracle::logoff::Logoffs;
 use crate::oracle::row::RowBuffer;
@@ -305,7 +305,7 @@ fn read_row(row: &oracledb::Row, columns: &[RowReader], buffer: &mut RowBuffer) 
 fn from_call(error: &oracledb::Error, tried: &str, deadline: Deadline) -> Error {
     let limit = deadline.limit();
     if matches!(error.kind(), ErrorKind::UnableToRecover) && deadline.left().is_none() {
-        return Error::new(Class::Reconnect, tried, no_answer(limit));
+        return Error::no_answer(Class::Reconnect, tried, limit);
     }
     from_driver(error, Phase::Call, tried, limit)
 }
@@ -347,10 +347,8 @@ fn from_kind(kind: &ErrorKind, phase: Phase, tried: &str, message: &str, limit: 
     let listener = |code: u32, why: String| {
         let (class, code) = crate::oracle::error::classify(&[code], phase);
         Error {
-            class,
             code,
-            tried: tried.to_owned(),
-            why,
+            ..Error::new(class, tried, why)
         }
     };
     let lost = match phase {
@@ -370,7 +368,7 @@ fn from_kind(kind: &ErrorKind, phase: Phase, tried: &str, message: &str, limit: 
             u32::try_from(*number).unwrap_or(0),
             format!("ORA-{number:05}: the listener at {host}:{port} refused the connection"),
         ),
-        ErrorKind::CallTimeoutExceeded => Error::new(lost, tried, no_answer(limit)),
+        ErrorKind::CallTimeoutExceeded => Error::no_answer(lost, tried, limit),
         // What TLS says arrives as an error of the stream.
         ErrorKind::StreamOperation if phase == Phase::Connect && is_of_tls(message) => untrusted(tried, message),
         ErrorKind::DeadConnection
