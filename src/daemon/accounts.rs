@@ -14,20 +14,20 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, OpenOptions};
 use std::io::{self, Read as _, Write as _};
+use std::num::NonZeroU32;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
-use sha2::{Digest as _, Sha256};
-
+use aws_lc_rs::pbkdf2;
 use rustix::fs::Access;
+use serde::{Deserialize, Serialize};
 
 use crate::oracle::{Class, Error, Login, Target};
 
-/// The rounds of the digest: they take some milliseconds, which slows guesses down too.
-const ROUNDS: u32 = 20_000;
+/// The rounds of the digest (PBKDF2 with HMAC-SHA-256): they take some milliseconds, which slows guesses down too.
+const ROUNDS: NonZeroU32 = NonZeroU32::new(20_000).expect("not zero");
 
 /// At most this many bytes of the file are read.
 const LARGEST: u64 = 1 << 20;
@@ -299,16 +299,17 @@ fn salt() -> io::Result<String> {
 }
 
 fn digest(salt: &str, account: &str, password: &str) -> String {
-    let mut hash = Sha256::new();
-    for part in [salt, account, password] {
-        hash.update(part.len().to_be_bytes());
-        hash.update(part);
-    }
-    let mut digest = hash.finalize();
-    for _ in 0..ROUNDS {
-        digest = Sha256::digest(digest);
-    }
-    hex(&digest)
+    // The salt has one length, so that no other pair gives the same bytes.
+    let salt = [salt, account].concat();
+    let mut key = [0; 32];
+    pbkdf2::derive(
+        pbkdf2::PBKDF2_HMAC_SHA256,
+        ROUNDS,
+        salt.as_bytes(),
+        password.as_bytes(),
+        &mut key,
+    );
+    hex(&key)
 }
 
 fn hex(bytes: &[u8]) -> String {

@@ -16,6 +16,7 @@ use std::io::{self, BufRead as _, BufReader, Read as _, Seek as _};
 use std::path::Path;
 use std::str::FromStr;
 
+use memchr::memmem;
 use sha2::{Digest as _, Sha256};
 
 use crate::journal::files::Files;
@@ -293,10 +294,7 @@ pub(super) fn is_beginning(text: &[u8]) -> bool {
         return !text.is_empty();
     }
     let text = &text[..written];
-    let after_key = text
-        .windows(HASH.len())
-        .rposition(|window| window == HASH)
-        .map(|at| text.len() - at - HASH.len());
+    let after_key = memmem::rfind(text, HASH).map(|at| text.len() - at - HASH.len());
     if after_key.is_some_and(|bytes| bytes > LineHash::DIGITS + 1) {
         return false;
     }
@@ -308,9 +306,7 @@ pub(super) fn is_beginning(text: &[u8]) -> bool {
 
 /// Whether a text has a part of a seal: then it is no record of an earlier version.
 pub(super) fn has_seal(text: &[u8]) -> bool {
-    [PREV, HASH]
-        .iter()
-        .any(|key| text.windows(key.len()).any(|window| window == *key))
+    [PREV, HASH].iter().any(|key| memmem::find(text, key).is_some())
 }
 
 /// A line as it is in the file, whatever it is.

@@ -12,6 +12,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use chrono::{DateTime, Utc};
+use memchr::memmem;
 
 use crate::journal::chain::{Chained, LineHash, Raw, Seal, has_seal, is_beginning, is_record, raw_lines};
 use crate::journal::files::Files;
@@ -399,10 +400,7 @@ fn written(text: &[u8]) -> Option<DateTime<Utc>> {
 
 /// The hash of the last line that retention deleted, if a record says so.
 fn retention(text: &[u8]) -> Option<LineHash> {
-    let kind = b"\"kind\":\"retention\"";
-    if !text.windows(kind.len()).any(|window| window == kind) {
-        return None;
-    }
+    memmem::find(text, b"\"kind\":\"retention\"")?;
     let (_, Record::Retention(deleted)) = record(text).ok()? else {
         return None;
     };

@@ -129,6 +129,9 @@ impl Engine {
     /// `stop` says whether the running query is to be interrupted.
     pub(crate) fn new(stop: impl Fn() -> bool + Send + 'static) -> Result<Self, OraError> {
         let mut lite = Connection::open_in_memory().map_err(|error| lite_error(&error))?;
+        // 2: what a query sorts or puts together stays in memory too.
+        lite.pragma_update(None, "temp_store", 2)
+            .map_err(|error| lite_error(&error))?;
         let shared = Arc::new(functions::Shared::default());
         functions::register(&lite, &shared).map_err(|error| lite_error(&error))?;
         let works = Arc::new(AtomicBool::new(false));

@@ -146,5 +146,10 @@ pub(crate) fn offset(text: &str, at: Location) -> usize {
         .sum();
     let line = &text[line_start.min(text.len())..];
     let column = at.column.saturating_sub(1) as usize;
-    line_start + line.char_indices().nth(column).map_or(line.len(), |(at, _)| at)
+    let in_line = if line.is_ascii() {
+        column.min(line.len())
+    } else {
+        line.char_indices().nth(column).map_or(line.len(), |(at, _)| at)
+    };
+    line_start + in_line
 }

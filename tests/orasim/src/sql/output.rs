@@ -53,7 +53,8 @@ pub(super) fn output_name(expr: &Expr, text: &str, start: usize) -> String {
 /// Where a select list item that starts here ends: at a comma or FROM outside parentheses and quotes.
 fn end_of_item(text: &str, start: usize) -> usize {
     let (mut depth, mut inside) = (0_i32, false);
-    for (at, c) in text.char_indices().skip_while(|(at, _)| *at < start) {
+    let item = text.get(start..).unwrap_or_default();
+    for (at, c) in item.char_indices().map(|(at, c)| (start + at, c)) {
         match c {
             '\'' => inside = !inside,
             _ if inside => {}
