@@ -43,6 +43,7 @@ use axum::response::Response;
 use axum::routing::get;
 use axum::serve::IncomingStream;
 use tokio::sync::oneshot;
+use tower_http::compression::CompressionLayer;
 
 use crate::clock::Clock;
 use crate::html::shown;
@@ -193,7 +194,8 @@ fn router(sources: Sources, local: bool) -> Router {
         .route("/events", get(events))
         .route("/live.js", get(live_script))
         .route("/reports/{database}", get(report))
-        .route("/metrics", get(metrics))
+        // Alone compressed: a page behind a login that repeats what others wrote must not show its secrets by its length.
+        .route("/metrics", get(metrics).layer(CompressionLayer::new()))
         .route(HEALTH, get(healthz))
         .route(READINESS, get(readyz))
         .method_not_allowed_fallback(async || answer(StatusCode::METHOD_NOT_ALLOWED, TEXT, "read-only\n".to_owned()))

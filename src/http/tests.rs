@@ -181,6 +181,43 @@ fn metrics_are_served_as_prometheus_reads_them() {
 }
 
 #[test]
+fn metrics_alone_are_compressed_and_only_on_request() {
+    let daemon = daemon(DEADLINE);
+    let ask = |path: &str, accepts: &str| {
+        let mut stream = daemon.connect();
+        // Of version 1.0: what follows the head is the body alone.
+        write!(
+            stream,
+            "GET {path} HTTP/1.0\r\nHost: 127.0.0.1\r\nAccept-Encoding: {accepts}\r\n\r\n"
+        )
+        .expect("is sent");
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).expect("the server closes");
+        let head = memchr::memmem::find(&answer, b"\r\n\r\n").expect("a head");
+        let body = answer.split_off(head + 4);
+        (String::from_utf8_lossy(&answer).to_ascii_lowercase(), body)
+    };
+    let (head, body) = ask("/metrics", "deflate, gzip;q=0.5");
+    assert!(head.contains("content-encoding: gzip\r\n"), "{head}");
+    assert!(head.contains("vary: accept-encoding\r\n"), "{head}");
+    let mut text = String::new();
+    flate2::read::GzDecoder::new(&*body)
+        .read_to_string(&mut text)
+        .expect("gzip");
+    assert!(text.contains("\norareaper_paused 0\n"), "{text}");
+    for (path, accepts) in [
+        ("/metrics", "identity"),
+        ("/metrics", "gzip;q=0"),
+        ("/", "gzip"),
+        ("/readyz", "gzip"),
+    ] {
+        let (head, body) = ask(path, accepts);
+        assert!(!head.contains("content-encoding"), "{path}: {head}");
+        assert!(std::str::from_utf8(&body).is_ok_and(|text| !text.is_empty()), "{path}");
+    }
+}
+
+#[test]
 fn only_get_requests_are_answered() {
     let daemon = daemon(DEADLINE);
     assert_eq!(daemon.ask("POST", "/metrics").0, 405);

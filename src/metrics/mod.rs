@@ -16,59 +16,58 @@ mod notifications;
 mod tests;
 
 use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use chrono::{DateTime, Utc};
-use prometheus::core::Collector;
-use prometheus::{
-    GaugeVec, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
-};
+use prometheus::core::{Atomic as _, AtomicF64, AtomicI64, AtomicU64, Collector};
+use prometheus::{Histogram, IntCounter, IntGauge, Opts, Registry};
 
 use crate::decide::in_force::RunMode;
 use crate::decide::order::BY_HAND;
 use crate::decide::outcome::Outcome;
 use crate::decide::used_again::{Aftermath, Afterwards};
 use crate::event::{CycleReport, Event, InForceReport, LoadedDatabase, LoadedPolicy, PolicyLoad};
-use crate::metrics::family::Family;
+use crate::metrics::family::{AnyFamily, Exposed, Family, NAMESPACE};
 use crate::metrics::info::DatabaseInfo;
 pub use crate::metrics::notifications::NoticeResult;
 use crate::oracle::Class;
 use crate::policy::model::Action;
 
-/// Buckets in seconds: a decision takes less than the first; a plain KILL of a busy session blocks for up to a minute.
-const DURATIONS: [f64; 13] = [
-    0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 30.0, 75.0,
-];
-
 /// All metrics.
-#[derive(Debug)]
 pub struct Metrics {
+    /// The metrics of the process, and those without labels.
     registry: Registry,
-    up: Family<IntGaugeVec, 2>,
-    sessions: Family<IntGaugeVec, 4>,
-    pressure_ratio: Family<GaugeVec, 3>,
-    policy_matches: Family<IntGaugeVec, 2>,
-    actions: Family<IntCounterVec, 6>,
-    spared: Family<IntCounterVec, 4>,
-    lingering: Family<IntGaugeVec, 2>,
-    breaker_open: Family<IntGaugeVec, 3>,
-    suspended: Family<IntGaugeVec, 3>,
-    respawns: Family<IntCounterVec, 3>,
-    used_again: Family<IntCounterVec, 2>,
-    cycle_duration: Family<HistogramVec, 2>,
-    last_cycle: Family<GaugeVec, 1>,
+    /// All families.
+    families: Vec<Arc<dyn AnyFamily>>,
+    /// How long the last text was.
+    length: AtomicUsize,
+    up: Arc<Family<AtomicI64, 2>>,
+    sessions: Arc<Family<AtomicI64, 4>>,
+    pressure_ratio: Arc<Family<AtomicF64, 3>>,
+    policy_matches: Arc<Family<AtomicI64, 2>>,
+    actions: Arc<Family<AtomicU64, 6>>,
+    spared: Arc<Family<AtomicU64, 4>>,
+    lingering: Arc<Family<AtomicI64, 2>>,
+    breaker_open: Arc<Family<AtomicI64, 3>>,
+    suspended: Arc<Family<AtomicI64, 3>>,
+    respawns: Arc<Family<AtomicU64, 3>>,
+    used_again: Arc<Family<AtomicU64, 2>>,
+    cycle_duration: Arc<Family<Histogram, 2>>,
+    last_cycle: Arc<Family<AtomicF64, 1>>,
     database_info: DatabaseInfo,
     policies_loaded: IntGauge,
     reload_success: IntGauge,
     web_reload_success: IntGauge,
     paused: IntGauge,
-    acting: Family<IntGaugeVec, 2>,
-    acting_hangs: Family<IntGaugeVec, 1>,
-    leader: Family<IntGaugeVec, 1>,
-    round_trips: Family<IntCounterVec, 1>,
-    driver_errors: Family<IntCounterVec, 2>,
+    acting: Arc<Family<AtomicI64, 2>>,
+    acting_hangs: Arc<Family<AtomicI64, 1>>,
+    leader: Arc<Family<AtomicI64, 1>>,
+    round_trips: Arc<Family<AtomicU64, 1>>,
+    driver_errors: Arc<Family<AtomicU64, 2>>,
     journal_errors: IntCounter,
-    notifications: Family<IntCounterVec, 2>,
+    notifications: Arc<Family<AtomicU64, 2>>,
     known: Mutex<KnownSeries>,
 }
 
@@ -79,14 +78,18 @@ struct KnownSeries {
     instances: BTreeMap<Arc<str>, Vec<u32>>,
 }
 
-/// Creates metrics and registers them.
-struct Maker<'a>(&'a Registry);
+/// Creates metrics: those without labels in the registry, the families beside it.
+#[derive(Default)]
+struct Maker {
+    registry: Registry,
+    families: Vec<Arc<dyn AnyFamily>>,
+}
 
-impl Maker<'_> {
+impl Maker {
     /// Panics only for an invalid or a repeated name; all names are in [`Metrics::new`].
     fn register<C: Collector + Clone + 'static>(&self, metric: prometheus::Result<C>) -> C {
         let metric = metric.expect("the name and the labels are valid");
-        self.0
+        self.registry
             .register(Box::new(metric.clone()))
             .expect("the name is registered once");
         metric
@@ -103,21 +106,28 @@ impl Maker<'_> {
         gauge
     }
 
-    fn gauges<const N: usize>(&self, name: &str, help: &str, labels: [&str; N]) -> Family<IntGaugeVec, N> {
-        Family::new(self.register(IntGaugeVec::new(opts(name, help), &labels)))
+    fn family<V, const N: usize>(
+        &mut self,
+        name: &str,
+        help: &'static str,
+        labels: [&'static str; N],
+    ) -> Arc<Family<V, N>>
+    where
+        V: Exposed,
+    {
+        let family = Arc::new(Family::new(name, help, labels));
+        self.families.push(Arc::clone(&family) as Arc<dyn AnyFamily>);
+        family
     }
 
-    fn floats<const N: usize>(&self, name: &str, help: &str, labels: [&str; N]) -> Family<GaugeVec, N> {
-        Family::new(self.register(GaugeVec::new(opts(name, help), &labels)))
-    }
-
-    fn counters<const N: usize>(&self, name: &str, help: &str, labels: [&str; N]) -> Family<IntCounterVec, N> {
-        Family::new(self.register(IntCounterVec::new(opts(name, help), &labels)))
-    }
-
-    fn durations<const N: usize>(&self, name: &str, help: &str, labels: [&str; N]) -> Family<HistogramVec, N> {
-        let durations = HistogramOpts::from(opts(name, help)).buckets(DURATIONS.to_vec());
-        Family::new(self.register(HistogramVec::new(durations, &labels)))
+    /// With the metrics of the process and of the build.
+    fn begin() -> Maker {
+        let make = Maker::default();
+        let process = prometheus::process_collector::ProcessCollector::for_self();
+        let registered = make.registry.register(Box::new(process));
+        registered.expect("nothing is registered yet");
+        make.build_info();
+        make
     }
 
     fn build_info(&self) {
@@ -131,18 +141,14 @@ const WEB_CONFIG: &str =
     "1 if the web configuration, its certificates and users are in force as the files are, else 0.";
 
 fn opts(name: &str, help: &str) -> Opts {
-    Opts::new(name, help).namespace("orareaper")
+    Opts::new(name, help).namespace(NAMESPACE)
 }
 
 impl Metrics {
     /// All metrics at zero, in a new registry, together with the metrics of the process.
     #[must_use]
     pub fn new() -> Metrics {
-        let registry = Registry::new();
-        let process = prometheus::process_collector::ProcessCollector::for_self();
-        registry.register(Box::new(process)).expect("nothing is registered yet");
-        let make = Maker(&registry);
-        make.build_info();
+        let mut make = Maker::begin();
         let (database_instance, database_policy) = (["database", "inst_id"], ["database", "policy"]);
         let (of_session, of_resource) = (
             ["database", "inst_id", "type", "status"],
@@ -169,27 +175,27 @@ impl Metrics {
         let errors = "Failed calls, by class of error.";
         let told = "Notifications by what came of them.";
         Metrics {
-            up: make.gauges(
+            up: make.family(
                 "up",
                 "1 if the latest snapshot includes the instance, else 0.",
                 database_instance,
             ),
-            sessions: make.gauges("sessions", "Sessions in the latest snapshot.", of_session),
-            pressure_ratio: make.floats(
+            sessions: make.family("sessions", "Sessions in the latest snapshot.", of_session),
+            pressure_ratio: make.family(
                 "pressure_ratio",
                 "Use of a resource as a share of its limit; 1 is full.",
                 of_resource,
             ),
-            policy_matches: make.gauges("policy_matches", matches, database_policy),
-            actions: make.counters("actions_total", actions, of_action),
-            spared: make.counters("spared_total", spared, ["database", "policy", "reason", "mode"]),
-            lingering: make.gauges("lingering_sessions", lingering, database_instance),
-            breaker_open: make.gauges("breaker_open", breaker, ["database", "policy", "mode"]),
-            suspended: make.gauges("suspended_groups", suspended, ["database", "policy", "mode"]),
-            respawns: make.counters("respawns_total", respawns, ["database", "policy", "mode"]),
-            used_again: make.counters("used_again_total", used_again, database_policy),
-            cycle_duration: make.durations("cycle_duration_seconds", duration, ["database", "step"]),
-            last_cycle: make.floats("last_cycle_timestamp_seconds", completed, ["database"]),
+            policy_matches: make.family("policy_matches", matches, database_policy),
+            actions: make.family("actions_total", actions, of_action),
+            spared: make.family("spared_total", spared, ["database", "policy", "reason", "mode"]),
+            lingering: make.family("lingering_sessions", lingering, database_instance),
+            breaker_open: make.family("breaker_open", breaker, ["database", "policy", "mode"]),
+            suspended: make.family("suspended_groups", suspended, ["database", "policy", "mode"]),
+            respawns: make.family("respawns_total", respawns, ["database", "policy", "mode"]),
+            used_again: make.family("used_again_total", used_again, database_policy),
+            cycle_duration: make.family("cycle_duration_seconds", duration, ["database", "step"]),
+            last_cycle: make.family("last_cycle_timestamp_seconds", completed, ["database"]),
             database_info: make.register(DatabaseInfo::new()),
             policies_loaded: make.one("policies_loaded", "Policies in force."),
             reload_success: make.one(
@@ -198,23 +204,32 @@ impl Metrics {
             ),
             web_reload_success: make.success("web_config_reload_success", WEB_CONFIG),
             paused: make.one("paused", paused),
-            acting: make.gauges("acting_connection", acting, ["database", "inst_id"]),
-            acting_hangs: make.gauges("hanging_connections", hangs, ["database"]),
-            leader: make.gauges("leader", leader, ["database"]),
-            round_trips: make.counters("driver_round_trips_total", "Round trips to the database.", ["database"]),
-            driver_errors: make.counters("driver_errors_total", errors, ["database", "class"]),
+            acting: make.family("acting_connection", acting, ["database", "inst_id"]),
+            acting_hangs: make.family("hanging_connections", hangs, ["database"]),
+            leader: make.family("leader", leader, ["database"]),
+            round_trips: make.family("driver_round_trips_total", "Round trips to the database.", ["database"]),
+            driver_errors: make.family("driver_errors_total", errors, ["database", "class"]),
             journal_errors: make.register(IntCounter::with_opts(opts("journal_errors_total", journal))),
-            notifications: make.counters("notifications_total", told, ["receiver", "result"]),
+            notifications: make.family("notifications_total", told, ["receiver", "result"]),
             known: Mutex::new(KnownSeries::default()),
-            registry,
+            registry: make.registry,
+            length: AtomicUsize::new(0),
+            families: make.families,
         }
     }
 
     /// The text for `/metrics`.
     #[must_use]
     pub fn text(&self) -> String {
-        let encoded = prometheus::TextEncoder::new().encode_to_string(&self.registry.gather());
-        encoded.expect("every family that is registered has a name and at least one series")
+        let mut text = String::with_capacity(self.length.load(Ordering::Relaxed));
+        for family in &self.families {
+            family.write(&mut text);
+        }
+        prometheus::TextEncoder::new()
+            .encode_utf8(&self.registry.gather(), &mut text)
+            .expect("every family that is registered has a name and at least one series");
+        self.length.store(text.len(), Ordering::Relaxed);
+        text
     }
 
     /// Counts an event. `at` is the host's time.
@@ -232,7 +247,7 @@ impl Metrics {
             }
             Event::DatabaseDown { database, .. } => self.down(database),
             Event::DriverError { database, class, .. } => {
-                self.driver_errors.with([database, class.name()]).inc();
+                self.driver_errors.with([database, class.name()]).inc_by(1);
             }
             Event::Outcome(outcomed) | Event::Dropped(outcomed) => {
                 let intent = &outcomed.intent;
@@ -245,7 +260,7 @@ impl Metrics {
                     outcomed.outcome.name(),
                     intent.mode.name(),
                 ];
-                self.actions.with(labels).inc();
+                self.actions.with(labels).inc_by(1);
             }
             Event::BreakerOpened {
                 database, policy, mode, ..
@@ -256,7 +271,7 @@ impl Metrics {
             Event::CameBack { database, back } => {
                 self.respawns
                     .with([database, &back.ended.policy, back.ended.mode.name()])
-                    .inc();
+                    .inc_by(1);
             }
             Event::Rehearsed { database, aftermath } => self.rehearsed(database, aftermath),
             Event::Cycle(report) => self.cycle(report, at),
@@ -292,7 +307,7 @@ impl Metrics {
             Afterwards::Ended | Afterwards::Lost => false,
         };
         if used {
-            self.used_again.with([database, &aftermath.policy]).inc();
+            self.used_again.with([database, &aftermath.policy]).inc_by(1);
         }
     }
 
@@ -498,6 +513,12 @@ impl Metrics {
         // Millisecond precision is exact in a double for many thousand years.
         let seconds = at.timestamp_millis() as f64 / 1000.0;
         self.last_cycle.with([database]).set(seconds);
+    }
+}
+
+impl fmt::Debug for Metrics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Metrics").finish_non_exhaustive()
     }
 }
 

@@ -1,5 +1,7 @@
 //! `orareaper_notifications_total`: what came of the notifications of each receiver.
 
+use prometheus::core::Atomic as _;
+
 use crate::metrics::Metrics;
 use crate::words::words;
 
