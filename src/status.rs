@@ -34,7 +34,7 @@ const POLLS_MISSED: u32 = 3;
 /// A database stays ready for at least this long without a complete snapshot: a cycle may be slow.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// So many of the things that a reload lost are named in the line for `systemctl status`.
+/// So many of the things that are no longer in force are named in the line for `systemctl status`.
 const LOST_IN_LINE: usize = 3;
 
 /// The daemon at one moment.
@@ -54,7 +54,7 @@ pub(crate) struct DaemonStatus {
     pub(crate) policies: usize,
     /// How many exemptions are in force.
     pub(crate) exemptions: usize,
-    /// What the last reload lost, each in words.
+    /// What the last change of the policies took away, each in words.
     pub(crate) lost: Vec<String>,
     /// Why the last load failed, if it did.
     pub(crate) load_error: Option<String>,
@@ -304,9 +304,12 @@ impl DaemonStatus {
     }
 
     fn loaded(&mut self, loaded: &InForceReport) {
+        // What is missing is told until the policies change again: a reload of the same files brings nothing back.
+        if self.digest.as_ref() != Some(&loaded.digest) {
+            self.lost.clone_from(&loaded.lost);
+        }
         self.digest = Some(Arc::clone(&loaded.digest));
         (self.policies, self.exemptions) = (loaded.policies, loaded.exemptions);
-        self.lost.clone_from(&loaded.lost);
         self.timezone = loaded.timezone;
         self.load_error = None;
         let mut databases = BTreeMap::new();
@@ -413,7 +416,7 @@ impl DaemonStatus {
         }
         if !self.lost.is_empty() {
             let lost = shortened(&self.lost, LOST_IN_LINE);
-            parts.push(format!("the last reload lost {lost}"));
+            parts.push(format!("no longer in force: {lost}"));
         }
         let armed = self.databases.values().filter(|database| database.armed).count();
         parts.push(format!(

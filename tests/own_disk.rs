@@ -252,6 +252,8 @@ fn a_journal_that_was_changed_frees_no_budget() {
         );
         daemon.looks("orcl", 3);
         assert_eq!(db.kills().len(), 1, "{to}: the hour is not over");
+        let unknown = "orareaper_budgets_unknown{database=\"orcl\"}";
+        until("the metric", || daemon.metric(unknown) == Some(1.0));
         assert!(
             daemon.page("/").1.contains("the journal is damaged or was changed"),
             "{to}"

@@ -277,9 +277,34 @@ exemptions:
     );
     let record = site.journals("policies_loaded", |record| record["exemptions"] == 0);
     assert_eq!(record["lost"].as_array().map(Vec::len), Some(1), "{record}");
+    // A reload of the same files brings nothing back.
+    reload(&daemon);
     let page = daemon.page("/").1;
     assert!(
         page.contains("month-end close") && page.contains("0 exemptions"),
         "{page}"
     );
+    std::fs::rename(site.path("policies/.ex.yaml"), site.path("policies/ex.yaml")).expect("renamed");
+    reload(&daemon);
+    assert!(!daemon.page("/").1.contains("month-end close"));
+}
+
+#[test]
+fn an_exemption_that_went_while_no_daemon_ran_is_told_at_the_start() {
+    let driver = thin();
+    let db = Db::parse(OFFICE);
+    let site = site();
+    let exempt = "exemptions: [{when: username = 'SCOTT', reason: month-end close, owner: jane}]";
+    site.write("policies/ex.yaml", exempt);
+    configure(&site, &driver, &[("shop", &db, true)]);
+    for expected in [false, true, false] {
+        let mut daemon = site.run(&driver);
+        daemon.looks("shop", 1);
+        let gone = "1 of the 1 exemption that was in force when a daemon ran last";
+        assert_eq!(daemon.page("/").1.contains(gone), expected);
+        assert_eq!(daemon.log_text().contains(gone), expected, "{}", daemon.log_text());
+        daemon.signal("TERM");
+        assert_eq!(daemon.ends().code(), Some(0));
+        let _ = std::fs::remove_file(site.path("policies/ex.yaml"));
+    }
 }

@@ -294,10 +294,17 @@ fn a_command_never_reaches_the_daemon_of_another_configuration() {
     assert_eq!(orareaper(&site, &["pause", "--reason", "an incident"]).0, 0);
     let (status, said) = there(&["resume"]);
     assert!(
-        status == Some(0) && said.contains("was not paused") && is_paused(&site),
+        status == Some(2)
+            && said.contains("nothing to resume")
+            && said.contains(&format!("not resumed: {running}"))
+            && said.contains("is still paused")
+            && said.contains("an incident")
+            && is_paused(&site),
         "{said}"
     );
     assert_eq!(orareaper(&site, &["resume"]).0, 0);
+    let (status, said) = there(&["resume"]);
+    assert!(status == Some(0) && said.contains("nothing to resume"), "{said}");
     let (status, said) = there(&["pause"]);
     assert!(
         status == Some(2)

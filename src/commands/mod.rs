@@ -129,7 +129,8 @@ pub(crate) fn write(bytes: &[u8]) -> Result<bool, ExitStatus> {
 /// Writes a report to a file, or to standard output if none is given or it is `-`.
 pub(crate) fn deliver(file: Option<&Path>, report: &str) -> Result<(), ExitStatus> {
     match file_of(file) {
-        Some(file) => std::fs::write(file, report)
+        Some(file) => replaceable(file)
+            .and_then(|()| std::fs::write(file, report))
             .map_err(|error| fail(&format!("write the report to {}: {error}", file.display()))),
         None => write(report.as_bytes()).map(|_| ()),
     }
@@ -138,14 +139,45 @@ pub(crate) fn deliver(file: Option<&Path>, report: &str) -> Result<(), ExitStatu
 /// Whether a report can be written to a file later; for commands that run long before they have one. What is there stays as it is.
 pub(crate) fn deliverable(file: Option<&Path>) -> Result<(), ExitStatus> {
     let Some(file) = file_of(file) else { return Ok(()) };
-    let tried = match OpenOptions::new().write(true).create_new(true).open(file) {
+    let tried = replaceable(file).and_then(|()| match OpenOptions::new().write(true).create_new(true).open(file) {
         Ok(_) => std::fs::remove_file(file),
         Err(error) if error.kind() != ErrorKind::AlreadyExists => Err(error),
         // A pipe that is opened and closed has ended for its reader.
         Err(_) if file.is_file() || file.is_dir() => OpenOptions::new().write(true).open(file).map(|_| ()),
         Err(_) => Ok(()),
-    };
+    });
     tried.map_err(|error| fail(&format!("write the report to {}: {error}", file.display())))
+}
+
+/// Whether a report may take the place of a file: not of what the daemon lives by, which a mistyped name must not cost.
+///
+/// # Errors
+/// What the file is.
+fn replaceable(file: &Path) -> std::io::Result<()> {
+    const LOOKED_AT: u64 = 1 << 20;
+    let name = file.file_name().map(|name| name.to_string_lossy()).unwrap_or_default();
+    let mut content = Vec::new();
+    if file.is_file() {
+        // What cannot be read is none of them to this user; the attempt to write it says more.
+        if let Ok(open) = std::fs::File::open(file) {
+            open.take(LOOKED_AT).read_to_end(&mut content)?;
+        }
+    }
+    let begins = |key: &str| {
+        let mut lines = content.split(|byte| *byte == b'\n');
+        lines.any(|line| line.starts_with(key.as_bytes()))
+    };
+    let is = if !content.is_empty() && name.starts_with("journal") && name.ends_with(".jsonl") {
+        "a journal"
+    } else if ["databases:", "include:", "defaults:"].into_iter().any(begins) {
+        "a configuration"
+    } else if ["policies:", "exemptions:"].into_iter().any(begins) {
+        "a file of policies"
+    } else {
+        return Ok(());
+    };
+    let why = format!("it is {is} and is not replaced; give another name, or remove it first");
+    Err(std::io::Error::new(ErrorKind::AlreadyExists, why))
 }
 
 /// The style of a result that goes to a file, or to standard output if none is given or it is `-`.

@@ -138,7 +138,11 @@ pub(crate) fn resume(config: &Path, state: Option<&Path>) -> ExitStatus {
         return fail(&format!("not resumed: {problem}"));
     }
     let file = pause::file(&folder);
-    match pause::clear(&folder) {
+    let others = match daemons(config, state) {
+        Ok(found) => found.others,
+        Err(problem) => return fail(&problem),
+    };
+    let cleared = match pause::clear(&folder) {
         Ok(true) => {
             say(&match owner(&folder) {
                 None => format!(
@@ -153,11 +157,37 @@ pub(crate) fn resume(config: &Path, state: Option<&Path>) -> ExitStatus {
             ExitStatus::Fine
         }
         Ok(false) => {
-            say(&format!("the daemon was not paused: {} does not exist", file.display()));
+            say(&format!(
+                "nothing to resume: {} does not exist, and no daemon runs with this state folder",
+                file.display()
+            ));
             ExitStatus::Fine
         }
         Err(error) => fail(&format!("still paused: remove {}: {error}", file.display())),
+    };
+    if tell_still_paused(&others) {
+        ExitStatus::Failed
+    } else {
+        cleared
     }
+}
+
+/// Names the daemons with other state folders that are paused, of which one may have been meant.
+fn tell_still_paused(others: &[ControlReply]) -> bool {
+    let mut is_any = false;
+    for other in others {
+        if let Some(pause) = other.pause.clone().map(Pause::from) {
+            is_any = true;
+            fail(&format!(
+                "not resumed: the daemon (process {}), which runs with {} and another state folder, was not asked and is still {pause}; to \
+                 resume that one: orareaper resume --state {}",
+                other.pid,
+                other.config.display(),
+                other.state.display()
+            ));
+        }
+    }
+    is_any
 }
 
 /// Asks a daemon and reports its answer. `true` if the daemon did what it was asked.

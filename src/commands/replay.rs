@@ -49,9 +49,7 @@ fn replay(arguments: &ReplayArgs, config: &Path, clock: SystemClock) -> Result<E
     let mut replay = Replay::new(setting);
     let has_lines = matches!(arguments.format, ReportFormat::Json | ReportFormat::JsonLines);
     let output = file_of(arguments.output.as_deref());
-    if !has_lines {
-        deliverable(output)?;
-    }
+    deliverable(output)?;
     let mut lines = PlanLines::open(arguments)?;
     // No bar between the lines of a result.
     let silent = has_lines && output.is_none() && io::stdout().is_terminal();

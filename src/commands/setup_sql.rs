@@ -11,10 +11,11 @@ use crate::commands::{fail, load_config, load_policies, no_config, print, say, w
 use crate::config::{Config, DatabaseConfig, LoginConfig, Via};
 use crate::daemon;
 use crate::daemon::accounts::AccountMemory;
+use crate::decide::protect::SYS_ACCOUNTS;
 use crate::oracle::ConnectSlot;
 use crate::oracle::access::PolicyNeeds;
 use crate::oracle::capabilities::{Container, HostingService, Shape};
-use crate::oracle::probe::outline;
+use crate::oracle::probe::{PREDEFINED_ACCOUNTS, outline};
 use crate::policy::check_files;
 use crate::policy::model::{Policy, PolicySet};
 use crate::setup_sql::{ASSUMED, FOR_RAC, Setup, account, enforces, guard_script, has_a_choice, possible, script};
@@ -205,6 +206,12 @@ fn user(arguments: &SetupSqlArgs, database: Option<&DatabaseConfig>, shape: Shap
     };
     if named.is_empty() || named.contains(['"', '\0', '\n', ';', '&']) {
         return Err(fail(&format!("{named:?} is not the name of an account")));
+    }
+    if SYS_ACCOUNTS.contains(&&*named) || PREDEFINED_ACCOUNTS.contains(&&*named) {
+        return Err(fail(&format!(
+            "{named} is an account of Oracle's own, and the daemon needs one of its own, with no more rights than it uses: name it with \
+             --user, and in the configuration"
+        )));
     }
     if shape.container == Container::Root && !named.starts_with("C##") {
         warn(&format!(

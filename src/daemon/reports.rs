@@ -98,8 +98,14 @@ fn write(folder: &Path, report: &Report) -> io::Result<()> {
         let file = folder.join(format!("{}.{ending}", report.database));
         let half = folder.join(format!(".{}.{ending}.new", report.database));
         let text = report.render(format);
-        crate::folder::write_for_group(&half, text.as_ref()).map_err(|error| tell("write", &half, error))?;
-        std::fs::rename(&half, &file).map_err(|error| tell("rename a new report to", &file, error))?;
+        let written = crate::folder::write_for_group(&half, text.as_ref())
+            .map_err(|error| tell("write", &half, error))
+            .and_then(|()| std::fs::rename(&half, &file).map_err(|error| tell("rename a new report to", &file, error)));
+        if written.is_err() {
+            // On a full disk the journal needs the room. Where it cannot be removed, nothing better can be done.
+            let _ = std::fs::remove_file(&half);
+        }
+        written?;
     }
     Ok(())
 }

@@ -30,6 +30,7 @@ use crate::metrics::Metrics;
 use crate::notify::NoticeDispatcher;
 use crate::policy::model::PolicySet;
 use crate::quantity::Elapsed;
+use crate::quantity::counted;
 use crate::status::SharedStatus;
 use crate::systemd::Heartbeat;
 
@@ -237,7 +238,7 @@ impl DaemonService {
             version: env!("CARGO_PKG_VERSION"),
             dry_run,
         });
-        let in_force = loaded(config, set, dry_run, Vec::new());
+        let in_force = loaded(config, set, dry_run, missing_exemptions(&history, set));
         parts.sink.record(&Event::Policies(PolicyLoad::Loaded(in_force)));
         parts.tell_unfinished(&history);
         let exemptions = ExemptionWatch::start(&parts.sink, clock, &config.state)?;
@@ -460,6 +461,19 @@ fn listen(address: SocketAddr, sources: &Sources, clock: &dyn Clock, waits: &dyn
             }
             answer => return answer,
         }
+    }
+}
+
+/// What is said if exemptions have gone while no daemon ran. The journal knows how many there were, not which.
+fn missing_exemptions(history: &History, set: &PolicySet) -> Vec<String> {
+    let (before, now) = (history.exemptions.unwrap_or(0), set.exemptions.len());
+    match before.checked_sub(now) {
+        None | Some(0) => Vec::new(),
+        Some(gone) => vec![format!(
+            "{gone} of the {} that {} in force when a daemon ran last",
+            counted(before, "exemption"),
+            if before == 1 { "was" } else { "were" }
+        )],
     }
 }
 

@@ -174,6 +174,8 @@ pub struct CycleReport {
     pub leads: Option<bool>,
     /// The budgets and what is used of them.
     pub budgets: Vec<BudgetReport>,
+    /// Whether the journal may lack actions, so that each budget counts as used up.
+    pub budgets_unknown: bool,
     /// Sessions that were killed and linger.
     pub lingering: Vec<LingeringReport>,
 }
@@ -260,6 +262,7 @@ impl CycleReport {
             stale: false,
             leads: None,
             budgets: now.map_or_else(Vec::new, |now| BudgetReport::all(rules, in_force, &memory.ledger, now)),
+            budgets_unknown: memory.ledger.unknown().is_some(),
             lingering: LingeringReport::all(&memory.following),
         }
     }

@@ -221,7 +221,7 @@ fn log_loaded(loaded: &InForceReport) {
         warn!(
             lost = loaded.lost.join("; "),
             count = loaded.lost.len(),
-            "policies or exemptions are no longer in force after this reload"
+            "policies or exemptions are no longer in force"
         );
     }
     for database in &loaded.databases {

@@ -134,7 +134,7 @@ fn troubles(status: &DaemonStatus, databases: &[(&str, &DatabaseStatus)], moment
                 }
                 @if !status.lost.is_empty() {
                     li.bad {
-                        "The last reload lost what is no longer in the files: " (shortened(&status.lost, TROUBLES))
+                        "No longer in force, because the files do not have them any more: " (shortened(&status.lost, TROUBLES))
                     }
                 }
                 @for (name, trouble) in of_databases.iter().take(TROUBLES) {

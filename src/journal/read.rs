@@ -55,6 +55,8 @@ pub struct History {
     pub(crate) damaged_lines: usize,
     /// Actions of the last day that the journal may not show, if it was damaged or changed.
     pub(crate) missing: Option<MissingActions>,
+    /// How many exemptions were in force at last, if that is known.
+    pub(crate) exemptions: Option<usize>,
     /// When the journal was read, by the host's clock.
     pub(crate) read_at: DateTime<Utc>,
     /// In which order outcomes and ends were written.
@@ -94,6 +96,7 @@ impl Default for History {
             damage: Vec::new(),
             damaged_lines: 0,
             missing: None,
+            exemptions: None,
             read_at: DateTime::<Utc>::MAX_UTC,
             order: Sequence::default(),
         }
@@ -310,9 +313,9 @@ impl History {
                     past.afterwards = Some(became);
                 }
             }
+            Record::PoliciesLoaded { exemptions, .. } => self.exemptions = exemptions,
             Record::Started { .. }
             | Record::Stopping { .. }
-            | Record::PoliciesLoaded { .. }
             | Record::PoliciesFailed { .. }
             | Record::DatabaseUp { .. }
             | Record::DatabaseDown { .. }

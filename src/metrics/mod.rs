@@ -64,6 +64,7 @@ pub struct Metrics {
     acting: Arc<Family<AtomicI64, 2>>,
     acting_hangs: Arc<Family<AtomicI64, 1>>,
     leader: Arc<Family<AtomicI64, 1>>,
+    budgets_unknown: Arc<Family<AtomicI64, 1>>,
     round_trips: Arc<Family<AtomicU64, 1>>,
     driver_errors: Arc<Family<AtomicU64, 2>>,
     journal_errors: IntCounter,
@@ -171,6 +172,7 @@ impl Metrics {
             "1 if the standby connection for actions is open, else 0; exists where a policy in force needs it.";
         let hangs = "Connections for actions that hang in a call of the driver.";
         let leader = "1 if this daemon leads, of several that watch the database, else 0; exists where `leader` is configured and the database is armed.";
+        let unknown = "1 while the journal may lack actions, so that each budget counts as used up, else 0.";
         let journal = "Failed attempts to write the journal; no action is taken without a record.";
         let errors = "Failed calls, by class of error.";
         let told = "Notifications by what came of them.";
@@ -207,6 +209,7 @@ impl Metrics {
             acting: make.family("acting_connection", acting, ["database", "inst_id"]),
             acting_hangs: make.family("hanging_connections", hangs, ["database"]),
             leader: make.family("leader", leader, ["database"]),
+            budgets_unknown: make.family("budgets_unknown", unknown, ["database"]),
             round_trips: make.family("driver_round_trips_total", "Round trips to the database.", ["database"]),
             driver_errors: make.family("driver_errors_total", errors, ["database", "class"]),
             journal_errors: make.register(IntCounter::with_opts(opts("journal_errors_total", journal))),
@@ -336,6 +339,7 @@ impl Metrics {
         self.acting.retain(|[database, _]| names(database));
         self.acting_hangs.retain(|[database]| names(database));
         self.leader.retain(|[database]| names(database));
+        self.budgets_unknown.retain(|[database]| names(database));
         self.cycle_duration.retain(|[database, _]| names(database));
         self.last_cycle.retain(|[database]| names(database));
         self.round_trips.retain(|[database]| names(database));
@@ -504,6 +508,9 @@ impl Metrics {
             Some(leads) => self.leader.with([database]).set(i64::from(leads)),
             None => self.leader.retain(|[of]| *of != **database),
         }
+        self.budgets_unknown
+            .with([database])
+            .set(i64::from(report.budgets_unknown));
         for (step, took) in &report.steps {
             self.cycle_duration
                 .with([database, step.name()])

@@ -98,6 +98,7 @@ fn cycle(instances: &[u32]) -> CycleReport {
         }],
         notes: Vec::new(),
         budgets: Vec::new(),
+        budgets_unknown: false,
         lingering: Vec::new(),
     }
 }

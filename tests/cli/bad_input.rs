@@ -126,3 +126,58 @@ fn without_a_client_library_the_fix_is_named() {
         assert!(told.err.contains(sign), "{sign}: {}", told.err);
     }
 }
+
+/// A mistyped name must not cost what the daemon lives by.
+#[test]
+fn a_report_takes_no_place_of_a_journal_a_configuration_or_policies() {
+    let site = desk();
+    site.write("state/journal.jsonl", "{\"v\":1}\n");
+    site.write("orareaper.yaml", "# mine\ndatabases: []\n");
+    site.write("policies/mine.yaml", IDLE);
+    site.write("report.md", "an older report\n");
+    site.write("export.csv", EXPORT);
+    let plan = [
+        "plan",
+        "--snapshot",
+        "export.csv",
+        "--policies",
+        "policies/mine.yaml",
+        "--format",
+        "markdown",
+        "-o",
+    ];
+    for (name, is) in [
+        ("state/journal.jsonl", "it is a journal"),
+        ("orareaper.yaml", "it is a configuration"),
+        ("policies/mine.yaml", "it is a file of policies"),
+    ] {
+        let before = std::fs::read_to_string(site.path(name)).expect("reads");
+        let told = site.orareaper(&[&plan[..], &[name]].concat());
+        assert!(told.code == Some(2) && told.err.contains(is), "{name}: {}", told.err);
+        assert_eq!(std::fs::read_to_string(site.path(name)).expect("reads"), before);
+    }
+    let told = site.orareaper(&[&plan[..], &["report.md"]].concat());
+    assert_eq!(told.code, Some(0), "{}", told.err);
+}
+
+#[test]
+fn no_account_is_made_of_one_of_oracle_s_own() {
+    let site = desk();
+    let config = "databases: [{name: prod, connect: //db:1521/P, user: SYSTEM, password: {file: password}}]\npolicies: [policies]\n";
+    site.write("oracle.yaml", config);
+    let setup = ["--config", "oracle.yaml", "setup-sql", "--for", "19c", "--pdb"];
+    for user in [&[][..], &["--user", "SYS"], &["--user", "dbsnmp"]] {
+        let told = site.orareaper(&[&setup[..], user].concat());
+        assert!(
+            told.code == Some(2) && told.out.is_empty() && told.err.contains("is an account of Oracle's own"),
+            "{user:?}: {}",
+            told.err
+        );
+    }
+    let told = site.orareaper(&[&setup[..], &["--user", "reaper"]].concat());
+    assert!(
+        told.code == Some(0) && told.out.contains("CREATE USER REAPER "),
+        "{}",
+        told.err
+    );
+}
