@@ -4,7 +4,8 @@
 
 use std::ops::Range;
 
-use super::{Clause, Findings};
+use super::Clause;
+use super::findings::Findings;
 use crate::policy::ast::{Expr, ExprKind, Term, TermKind, Values};
 use crate::policy::condition::Comparison;
 use crate::policy::lex::Mistake;
