@@ -14,6 +14,7 @@ use crate::actuator::PRIVILEGE;
 use crate::decide::evaluate::is_whole;
 use crate::decide::refill::ClientGroup;
 use crate::decide::used_again::{AfterTimes, STEPS};
+use crate::policy::condition_and_problems;
 use crate::quantity::{Bytes, Span, counted, policies};
 use crate::session::column::Column;
 use crate::terminal::visible::visible;
@@ -425,7 +426,7 @@ fn terms(group: &GroupSurvey) -> Result<String, String> {
         match text {
             Some(text) => {
                 writable(column, text)?;
-                Ok(format!("{} = '{}'", column.name(), text.replace('\'', "''")))
+                Ok(equals(column, text))
             }
             None => Ok(format!("{} is null", column.name())),
         }
@@ -443,6 +444,21 @@ fn terms(group: &GroupSurvey) -> Result<String, String> {
         machine,
     ]
     .join(" and "))
+}
+
+/// The term for a text as it was recorded. One that looks like a mistake (`'web%'`, `'a, b'`) is written as a regular expression, so
+/// that `check` does not warn of it.
+fn equals(column: Column, text: &str) -> String {
+    let name = column.name();
+    let doubled = |text: &str| text.replace('\'', "''");
+    let plain = format!("{name} = '{}'", doubled(text));
+    let exact = format!("{name} matches '^{}$'", doubled(&regex::escape(text)));
+    let is_clean = |term: &str| condition_and_problems(term).1.is_empty();
+    if is_clean(&plain) || !is_clean(&exact) {
+        plain
+    } else {
+        exact
+    }
 }
 
 /// A regular expression for all machines whose names differ from this one only in their digits.

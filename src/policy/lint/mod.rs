@@ -12,6 +12,7 @@ mod null;
 #[cfg(test)]
 mod tests;
 mod values;
+mod wholes;
 mod written;
 
 use std::collections::BTreeSet;

@@ -10,6 +10,8 @@ use super::*;
 use crate::decide::evaluate::evaluate;
 use crate::decide::evaluate::truth::Truth;
 use crate::policy::check_condition;
+use crate::policy::parse::parse;
+use crate::policy::resolve::{Definitions, resolve};
 use crate::session::snapshot::{Cell, Snapshot, SnapshotSource};
 
 const COLUMNS: [Column; 7] = [
@@ -199,5 +201,124 @@ fn a_condition_that_excludes_no_user_session_gives_a_warning() {
         "program like '%'",
     ] {
         assert!(narrows(&check_condition(text).expect(text), true), "{text}");
+    }
+}
+
+/// The codes of what the lints find in a policy's `unless`, and the conditions in which the advice is followed.
+fn advice(text: &str) -> Vec<(&'static str, String)> {
+    let parsed = parse(text);
+    let (mut mistakes, definitions) = (parsed.mistakes, Definitions::default());
+    let (condition, spans) = resolve(&parsed.expr, &definitions, &mut mistakes).expect(text);
+    assert!(mistakes.is_empty(), "{text}");
+    let found = judge(&condition, &spans, Clause::Unless).into_iter();
+    let found = found.filter(|(_, mistake)| !mistake.code.starts_with("null-"));
+    found
+        .map(|(_, mistake)| {
+            let hint = mistake.hint.unwrap_or_default();
+            let mut better = text.to_owned();
+            let advice = hint.rsplit('`').nth(1).unwrap_or_default();
+            better.replace_range(mistake.at, advice);
+            (mistake.code, better)
+        })
+        .collect()
+}
+
+#[test]
+fn a_text_of_another_operator_is_told_which_one_keeping_every_not() {
+    for (text, code, better) in [
+        (
+            "program = 'sqlplus%'",
+            "pattern-without-like",
+            "program like 'sqlplus%'",
+        ),
+        (
+            "program != 'sqlplus%'",
+            "pattern-without-like",
+            "program not like 'sqlplus%'",
+        ),
+        ("'%toad' = program", "pattern-without-like", "program like '%toad'"),
+        (
+            "not program = 'sqlplus%'",
+            "pattern-without-like",
+            "not program like 'sqlplus%'",
+        ),
+        ("program in ('a%')", "pattern-without-like", "program like 'a%'"),
+        (
+            "program not in ('a%', 'b')",
+            "pattern-without-like",
+            "(program not like 'a%' and program not in ('b'))",
+        ),
+        (
+            "not program in ('a%', 'b')",
+            "pattern-without-like",
+            "not (program like 'a%' or program in ('b'))",
+        ),
+        ("machine = 'web*'", "pattern-without-like", "machine like 'web%'"),
+        ("machine like 'web*'", "shell-wildcard", "machine like 'web%'"),
+        ("machine not like '*web*'", "shell-wildcard", "machine not like '%web%'"),
+        ("not machine like 'web*'", "shell-wildcard", "not machine like 'web%'"),
+        (
+            "program matches '%sqlplus%'",
+            "percent-in-regex",
+            "program like '%sqlplus%'",
+        ),
+        (
+            "program not matches 'sqlplus%'",
+            "percent-in-regex",
+            "program not like 'sqlplus%'",
+        ),
+        (
+            "username = 'SHOP, ETL'",
+            "several-in-one-text",
+            "username in ('SHOP', 'ETL')",
+        ),
+        (
+            "username != 'SHOP,ETL'",
+            "several-in-one-text",
+            "username not in ('SHOP', 'ETL')",
+        ),
+        ("username = '%'", "pattern-without-like", "username is not null"),
+        ("username != '%'", "pattern-without-like", "username is null"),
+        ("program like 'a''b*'", "shell-wildcard", "program like 'a''b%'"),
+    ] {
+        assert_eq!(advice(text), [(code, better.to_owned())], "{text}");
+        assert_eq!(advice(better), [], "{better}");
+    }
+}
+
+#[test]
+fn what_is_written_with_a_reason_gives_no_warning() {
+    for text in [
+        "program = 'SQL*Plus'",
+        "module = '100% done'",
+        "program like 'web*%'",
+        "program like '%(J000)'",
+        "program like 'sqlplus%' or program matches '(?i)toad|plsqldev'",
+        "action = 'Step 1, load'",
+        "module in ('Step 1, load', 'Step 2')",
+        "external_name in ('CN=Joe,OU=DBA')",
+        "client_info like '% %'",
+        "username matches '^ETL_[0-9]+$' or username matches '(?i)etl' or username matches '\\w\\d'",
+        "username matches '[^a-z]' or username matches '(?:ETL|CRM)x' or username matches 'x*'",
+        "profile = 'APP_PROFILE' or account_status like '%LOCKED%' or container = 'CDB$ROOT'",
+        "program matches 'over 90\\%'",
+    ] {
+        assert_eq!(advice(text), [], "{text}");
+    }
+}
+
+#[test]
+fn small_letters_are_found_where_oracle_stores_capitals() {
+    for (text, code) in [
+        ("profile = 'default'", "in-small-letters"),
+        ("container in ('sales_pdb')", "in-small-letters"),
+        ("account_status like '%locked%'", "in-small-letters"),
+        ("resource_consumer_group = 'batch_group'", "in-small-letters"),
+        ("username matches 'etl'", "unlikely-account"),
+        ("username not matches '^(?:etl|crm)_\\d'", "unlikely-account"),
+        ("container matches '[a-z]+'", "in-small-letters"),
+    ] {
+        let found: Vec<&str> = advice(text).into_iter().map(|(code, _)| code).collect();
+        assert_eq!(found, [code], "{text}");
     }
 }

@@ -3,7 +3,9 @@
 use std::ops::Range;
 
 use super::findings::Findings;
+use super::wholes::texts_of_another_operator;
 use crate::policy::condition::{Condition, Constant, Operand};
+use crate::policy::display::Quoted;
 use crate::policy::lex::Mistake;
 use crate::policy::resolve::Spans;
 use crate::session::column::Column;
@@ -18,15 +20,27 @@ pub(super) fn values(condition: &Condition, spans: &Spans, found: &mut Findings)
                 values(part, spans, found);
             }
         }
-        Condition::Not(inner) => {
-            if let Some(spans) = spans
-                .children
-                .first()
-                .filter(|_| !matches!(**inner, Condition::IsNull(_)))
-            {
-                values(inner, spans, found);
-            }
-        }
+        Condition::Not(inner) => match (&**inner, spans.children.first()) {
+            (Condition::IsNull(_), _) | (_, None) => {}
+            (Condition::And(_) | Condition::Or(_) | Condition::Not(_), Some(child)) => values(inner, child, found),
+            // `x not in (...)` has one place, `not x in (...)` has two.
+            (_, Some(child)) => term(inner, child.at == spans.at, &child.at, found),
+        },
+        Condition::Compare { .. }
+        | Condition::In { .. }
+        | Condition::Between { .. }
+        | Condition::Like { .. }
+        | Condition::Matches { .. }
+        | Condition::IsNull(_)
+        | Condition::Phrase(_)
+        | Condition::Named(..) => term(condition, false, &spans.at, found),
+    }
+}
+
+/// Reports the texts of one term. `negated`: its operator is `not in`, `not like` or `not matches`.
+fn term(condition: &Condition, negated: bool, at: &Range<usize>, found: &mut Findings) {
+    texts_of_another_operator(condition, negated, at, found);
+    match condition {
         Condition::IsNull(Operand::Column(column)) if column.is_never_null() => {
             let name = column.name();
             let message =
@@ -34,19 +48,19 @@ pub(super) fn values(condition: &Condition, spans: &Spans, found: &mut Findings)
             let hint = format!("a session whose `{name}` is not known is never acted on");
             found.push((
                 Severity::Warning,
-                Mistake::new(spans.at.clone(), "never-null", message).hint(hint),
+                Mistake::new(at.clone(), "never-null", message).hint(hint),
             ));
         }
         Condition::Compare { left, right, .. } => match (left, right) {
             (Operand::Column(column), Operand::Literal(value)) | (Operand::Literal(value), Operand::Column(column)) => {
-                known_value(*column, value, &spans.at, found);
+                known_value(*column, value, at, found);
             }
             (Operand::Column(_), Operand::Column(_)) | (Operand::Literal(_), Operand::Literal(_)) => {}
         },
         Condition::In { operand, values, .. } => {
             if let Operand::Column(column) = operand {
                 for value in values.iter() {
-                    known_value(*column, value, &spans.at, found);
+                    known_value(*column, value, at, found);
                 }
             }
         }
@@ -54,27 +68,29 @@ pub(super) fn values(condition: &Condition, spans: &Spans, found: &mut Findings)
             if let Operand::Column(column) = operand {
                 for bound in [low, high] {
                     if let Operand::Literal(value) = bound {
-                        known_value(*column, value, &spans.at, found);
+                        known_value(*column, value, at, found);
                     }
                 }
             }
         }
         Condition::Like { operand, pattern } => {
             if let Operand::Column(column) = operand {
-                account_name(*column, &pattern.text, "no account name matches", &spans.at, found);
+                in_small_letters(*column, &pattern.text, SmallText::Pattern, at, found);
             }
-            known_pattern(operand, &pattern.text, |value| pattern.matches(value), &spans.at, found);
+            known_pattern(operand, &pattern.text, |value| pattern.matches(value), at, found);
         }
         Condition::Matches { operand, pattern } => {
-            known_pattern(
-                operand,
-                pattern.as_str(),
-                |value| pattern.is_match(value),
-                &spans.at,
-                found,
-            );
+            if let Operand::Column(column) = operand {
+                regex_in_small_letters(*column, pattern, at, found);
+            }
+            known_pattern(operand, pattern.as_str(), |value| pattern.is_match(value), at, found);
         }
-        Condition::IsNull(_) | Condition::Phrase(_) | Condition::Named(..) => {}
+        Condition::And(_)
+        | Condition::Or(_)
+        | Condition::Not(_)
+        | Condition::IsNull(_)
+        | Condition::Phrase(_)
+        | Condition::Named(..) => {}
     }
 }
 
@@ -91,7 +107,8 @@ fn known_pattern(
     if values.iter().any(|value| matches(value)) {
         return;
     }
-    let message = format!("no value of `{}` matches '{}'", column.name(), visible(pattern));
+    let shown = Quoted(pattern).to_string();
+    let message = format!("no value of `{}` matches {}", column.name(), visible(&shown));
     let letters = pattern.trim_matches(|c: char| !c.is_alphanumeric());
     let mistake = Mistake::new(at.clone(), "unknown-value", message)
         .expected(format!("expected {}", one_of(values.iter().copied())))
@@ -109,7 +126,7 @@ fn known_value(column: Column, value: &Constant, at: &Range<usize>, found: &mut 
             Mistake::new(at.clone(), "unknown-value", message).expected("expected, for example, '00000000A3F1C2D8'");
         found.push((Severity::Error, mistake));
     }
-    account_name(column, text, "no account has the name", at, found);
+    in_small_letters(column, text, SmallText::Value, at, found);
     too_long(column, text, at, found);
     let Some(domain) = column.closed_list() else {
         return;
@@ -117,20 +134,50 @@ fn known_value(column: Column, value: &Constant, at: &Range<usize>, found: &mut 
     if domain.contains(&&**text) {
         return;
     }
-    let message = format!("`{}` is never '{}'", column.name(), visible(text));
+    let shown = Quoted(text).to_string();
+    let message = format!("`{}` is never {}", column.name(), visible(&shown));
     let mistake = Mistake::new(at.clone(), "unknown-value", message)
         .expected(format!("expected {}", one_of(domain.iter().copied())))
         .maybe_hint(did_you_mean(text, domain.iter().copied()));
     found.push((Severity::Error, mistake));
 }
 
-/// Warns of names, or patterns of names, that are unlikely to be those of accounts. `none` begins the message: it says which
-/// of the two it is about.
-fn account_name(column: Column, text: &str, none: &str, at: &Range<usize>, found: &mut Findings) {
-    if !matches!(column, Column::Username | Column::Schemaname) {
-        return;
+/// What a text in small letters is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum SmallText {
+    Value,
+    Pattern,
+}
+
+/// What the values of a column are whose letters Oracle stores in upper case.
+const fn in_capitals(column: Column) -> Option<&'static str> {
+    if matches!(column, Column::Username | Column::Schemaname) {
+        Some("account")
+    } else if matches!(column, Column::Container) {
+        Some("container")
+    } else if matches!(column, Column::Profile) {
+        Some("profile")
+    } else if matches!(column, Column::ResourceConsumerGroup) {
+        Some("consumer group")
+    } else if matches!(column, Column::AccountStatus) {
+        Some("status of an account")
+    } else {
+        None
     }
-    let (message, hint) = if text == "USER" {
+}
+
+const fn capitals_code(column: Column) -> &'static str {
+    if matches!(column, Column::Username | Column::Schemaname) {
+        "unlikely-account"
+    } else {
+        "in-small-letters"
+    }
+}
+
+/// Warns of names, or patterns of names, that are unlikely to be in the column, because Oracle stores them in upper case.
+fn in_small_letters(column: Column, text: &str, as_what: SmallText, at: &Range<usize>, found: &mut Findings) {
+    let Some(what) = in_capitals(column) else { return };
+    let (message, hint) = if text == "USER" && what == "account" {
         (
             format!(
                 "`{}` is compared with the text 'USER', which is not an account",
@@ -140,18 +187,92 @@ fn account_name(column: Column, text: &str, none: &str, at: &Range<usize>, found
                 .to_owned(),
         )
     } else if text.chars().any(char::is_lowercase) && !text.chars().any(char::is_uppercase) {
+        let shown = |text: &str| visible(&Quoted(text).to_string()).into_owned();
+        let none = match (as_what, column == Column::AccountStatus) {
+            (SmallText::Value, true) => "no account has the status".to_owned(),
+            (SmallText::Value, false) => format!("no {what} has the name"),
+            (SmallText::Pattern, true) => "no status of an account matches".to_owned(),
+            (SmallText::Pattern, false) => format!("no {what} name matches"),
+        };
+        let unless = if can_be_quoted(column) {
+            " unless it was created in double quotes"
+        } else {
+            ""
+        };
         (
-            format!("{none} '{}' unless it was created in double quotes", visible(text)),
+            format!("{none} {}{unless}", shown(text)),
             format!(
-                "Oracle stores names in upper case: write '{}'",
-                visible(&text.to_uppercase())
+                "Oracle stores {} in upper case: write {}",
+                stored(column),
+                shown(&text.to_uppercase())
             ),
         )
     } else {
         return;
     };
-    let mistake = Mistake::new(at.clone(), "unlikely-account", message).hint(hint);
+    let mistake = Mistake::new(at.clone(), capitals_code(column), message).hint(hint);
     found.push((Severity::Warning, mistake));
+}
+
+/// Warns of a regular expression that finds only small letters, in a column that has none.
+fn regex_in_small_letters(column: Column, pattern: &regex::Regex, at: &Range<usize>, found: &mut Findings) {
+    let text = pattern.as_str();
+    if in_capitals(column).is_none() || pattern.is_match("") || !has_only_small_letters(text) {
+        return;
+    }
+    let unless = if can_be_quoted(column) {
+        ", unless they were created in double quotes"
+    } else {
+        ""
+    };
+    let message = format!(
+        "{} of `{}` have no small letters{unless}, so that {} finds none",
+        stored(column),
+        column.name(),
+        visible(&Quoted(text).to_string())
+    );
+    let hint = format!(
+        "write {}, which finds letters of either case",
+        visible(&Quoted(&format!("(?i){text}")).to_string())
+    );
+    let mistake = Mistake::new(at.clone(), capitals_code(column), message).hint(hint);
+    found.push((Severity::Warning, mistake));
+}
+
+/// Whether the letters of a regular expression that stand for themselves are small. One with flags, names or classes of Unicode
+/// is not looked at.
+fn has_only_small_letters(pattern: &str) -> bool {
+    let mut rest = pattern.chars().peekable();
+    let (mut before, mut small) = (' ', false);
+    while let Some(character) = rest.next() {
+        match character {
+            '\\' => {
+                if let Some('p' | 'P' | 'x' | 'u' | 'U') = rest.next() {
+                    return false;
+                }
+            }
+            '?' if before == '(' && rest.peek() != Some(&':') => return false,
+            // `[^a-z]` finds capitals, and so does `[[:upper:]]`.
+            '^' | '[' if before == '[' => return false,
+            character if character.is_uppercase() => return false,
+            character => small |= character.is_lowercase(),
+        }
+        before = character;
+    }
+    small
+}
+
+/// Whether a name in double quotes keeps its small letters.
+const fn can_be_quoted(column: Column) -> bool {
+    !matches!(column, Column::AccountStatus | Column::Container)
+}
+
+const fn stored(column: Column) -> &'static str {
+    if matches!(column, Column::AccountStatus) {
+        "values"
+    } else {
+        "names"
+    }
 }
 
 /// Reports texts that are longer than the column, so that they equal nothing.
@@ -166,8 +287,8 @@ fn too_long(column: Column, text: &str, at: &Range<usize>, found: &mut Findings)
         column.name()
     );
     let mistake = Mistake::new(at.clone(), "unknown-value", message).hint(format!(
-        "write the beginning that the column contains: '{}'",
-        visible(&kept)
+        "write the beginning that the column contains: {}",
+        visible(&Quoted(&kept).to_string())
     ));
     found.push((Severity::Error, mistake));
 }
