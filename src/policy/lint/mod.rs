@@ -5,6 +5,7 @@
 //! every comparison spares them (`unless: undo_records > 1000` spares all sessions without a transaction). There is no
 //! warning for columns that are rarely NULL (USERNAME, PROGRAM, MACHINE): nobody reads warnings that are usually wrong.
 
+mod alternatives;
 mod coverage;
 mod facts;
 mod findings;
@@ -18,6 +19,7 @@ mod written;
 use std::collections::BTreeSet;
 use std::ops::Range;
 
+use alternatives::always_one_of;
 use coverage::coverage;
 use facts::ColumnFacts;
 use findings::Findings;
@@ -104,7 +106,8 @@ pub(crate) fn may_be_active(condition: &Condition) -> bool {
     ColumnFacts::of(condition, true).may_be(Column::Status, "ACTIVE")
 }
 
-/// Reports parts of an AND that cannot be true together, and parts of an OR that the rest excludes.
+/// Reports parts of an AND that cannot be true together, parts of an OR that the rest excludes, and alternatives of which one is
+/// always true.
 fn contradictions(condition: &Condition, spans: &Spans, found: &mut Findings) {
     match condition {
         Condition::And(parts) => {
@@ -114,9 +117,18 @@ fn contradictions(condition: &Condition, spans: &Spans, found: &mut Findings) {
             }
         }
         Condition::Or(parts) => {
+            always_one_of(parts, &spans.children, found);
             for (part, spans) in parts.iter().zip(&spans.children) {
                 contradictions(part, spans, found);
             }
+        }
+        Condition::Not(inner) => {
+            // What can never be true is always true under NOT: no reason to refuse the condition.
+            let mut inside = Findings::new();
+            if let Some(spans) = spans.children.first() {
+                contradictions(inner, spans, &mut inside);
+            }
+            found.extend(inside.into_iter().map(|(_, mistake)| (Severity::Warning, mistake)));
         }
         Condition::Compare { .. } | Condition::In { .. } | Condition::Between { .. } => {
             if ColumnFacts::of(condition, true).contradict() {
@@ -124,8 +136,7 @@ fn contradictions(condition: &Condition, spans: &Spans, found: &mut Findings) {
                 found.push((Severity::Error, Mistake::new(spans.at.clone(), "unreachable", message)));
             }
         }
-        Condition::Not(_)
-        | Condition::Like { .. }
+        Condition::Like { .. }
         | Condition::Matches { .. }
         | Condition::IsNull(_)
         | Condition::Phrase(_)

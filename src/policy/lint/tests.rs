@@ -322,3 +322,41 @@ fn small_letters_are_found_where_oracle_stores_capitals() {
         assert_eq!(found, [code], "{text}");
     }
 }
+
+#[test]
+fn alternatives_of_which_one_always_holds_are_found() {
+    let grid = &*GRID;
+    for text in [
+        "username != 'SHOP' or username != 'ETL'",
+        "username <> 'SHOP' or INACTIVE or 'ETL' != username",
+        "not username = 'SHOP' or username not in ('ETL', 'CRM')",
+        "username not like 'SH%' or username not like 'E%'",
+        "username != 'SHOP' or username not like 'E%'",
+    ] {
+        let found: Vec<&str> = advice(text).into_iter().map(|(code, _)| code).collect();
+        assert_eq!(found, ["always-true"], "{text}");
+        let truths = evaluate(&check_condition(text).expect(text), grid);
+        for row in 0..grid.rows() {
+            let named = grid.text(row, Column::Username).is_some();
+            assert!(!named || truths.get(row) == Truth::True, "{text}");
+        }
+    }
+    for text in [
+        "username != 'SHOP' or program != 'X'",
+        "username != 'SHOP' or username = 'ETL'",
+        "username != 'SHOP' and username != 'ETL'",
+        "username not in ('SHOP', 'ETL') or username != 'SHOP'",
+        "username not like 'S%' or username != 'SHOP'",
+        "last_call_et != 60 or last_call_et != 1m",
+        "username is null or username != 'SHOP'",
+    ] {
+        assert_eq!(advice(text), [], "{text}");
+    }
+    for text in [
+        "not (username = 'SHOP' and username = 'ETL')",
+        "not (idle > 4h and idle < 2h)",
+    ] {
+        let found: Vec<&str> = advice(text).into_iter().map(|(code, _)| code).collect();
+        assert_eq!(found, ["unreachable"], "{text}");
+    }
+}

@@ -1,0 +1,131 @@
+//! Warns of alternatives of which one always holds: `username != 'A' or username != 'B'`, which was meant as `and`.
+
+use super::findings::Findings;
+use crate::policy::condition::{Comparison, Condition, Constant, LikePart, Operand};
+use crate::policy::lex::Mistake;
+use crate::policy::resolve::Spans;
+use crate::session::column::Column;
+use crate::terminal::visible::visible;
+use crate::yaml::diagnostics::Severity;
+
+/// The alternatives of an OR with more than this are not compared with each other.
+const MOST_ALTERNATIVES: usize = 64;
+
+/// What a column must be for a negated comparison to be FALSE.
+#[derive(Clone, PartialEq)]
+enum Excluded {
+    Value(Constant),
+    /// Texts that begin so.
+    Beginning(Box<str>),
+}
+
+/// Warns of each alternative that is TRUE for all values for which an earlier one is not.
+pub(super) fn always_one_of(parts: &[Condition], spans: &[Spans], found: &mut Findings) {
+    if parts.len() > MOST_ALTERNATIVES {
+        return;
+    }
+    let excluded: Vec<Option<(Column, Vec<Excluded>)>> = parts.iter().map(|part| excluded(part, true)).collect();
+    for (later, (part, spans)) in parts.iter().zip(spans).enumerate() {
+        let Some((column, own)) = &excluded[later] else {
+            continue;
+        };
+        let earlier = (0..later).find(|earlier| {
+            excluded[*earlier]
+                .as_ref()
+                .is_some_and(|(other, values)| other == column && are_apart(own, values))
+        });
+        let Some(earlier) = earlier else { continue };
+        let name = column.name();
+        let message = format!(
+            "`{}` or `{}` is true for every session with a value in {}",
+            visible(&parts[earlier].to_string()),
+            visible(&part.to_string()),
+            name.to_uppercase()
+        );
+        let values: Option<Vec<String>> = excluded[earlier]
+            .iter()
+            .chain(&excluded[later])
+            .flat_map(|(_, values)| values)
+            .map(|value| match value {
+                Excluded::Value(value) => Some(value.to_string()),
+                Excluded::Beginning(_) => None,
+            })
+            .collect();
+        let hint = match values {
+            Some(values) if values.len() <= 8 => format!(
+                "`and` is probably meant: in place of both, write `{name} not in ({})`",
+                visible(&values.join(", "))
+            ),
+            Some(_) | None => "`and` is probably meant".to_owned(),
+        };
+        let mistake = Mistake::new(spans.at.clone(), "always-true", message).hint(hint);
+        found.push((Severity::Warning, mistake));
+    }
+}
+
+/// The column of a negated comparison with constants, and for which of its values the comparison is FALSE.
+fn excluded(condition: &Condition, positive: bool) -> Option<(Column, Vec<Excluded>)> {
+    match condition {
+        Condition::Not(inner) => excluded(inner, !positive),
+        Condition::Named(_, inner) => excluded(inner, positive),
+        Condition::Compare { left, op, right } => {
+            let ((Operand::Column(column), Operand::Literal(value))
+            | (Operand::Literal(value), Operand::Column(column))) = (left, right)
+            else {
+                return None;
+            };
+            let negated = match op {
+                Comparison::Equal => !positive,
+                Comparison::NotEqual => positive,
+                Comparison::Less | Comparison::LessOrEqual | Comparison::Greater | Comparison::GreaterOrEqual => false,
+            };
+            negated.then(|| (*column, vec![Excluded::Value(value.clone())]))
+        }
+        Condition::In {
+            operand: Operand::Column(column),
+            values,
+            ..
+        } if !positive => Some((*column, values.iter().cloned().map(Excluded::Value).collect())),
+        Condition::Like {
+            operand: Operand::Column(column),
+            pattern,
+        } if !positive => match &*pattern.parts {
+            [LikePart::Text(text)] => Some((*column, vec![Excluded::Value(Constant::Text((&**text).into()))])),
+            [LikePart::Text(text), ..] => Some((*column, vec![Excluded::Beginning(text.clone())])),
+            _ => None,
+        },
+        Condition::In { .. }
+        | Condition::Like { .. }
+        | Condition::And(_)
+        | Condition::Or(_)
+        | Condition::Between { .. }
+        | Condition::Matches { .. }
+        | Condition::IsNull(_)
+        | Condition::Phrase(_) => None,
+    }
+}
+
+/// Whether no value is in both.
+fn are_apart(one: &[Excluded], other: &[Excluded]) -> bool {
+    one.iter().all(|one| !other.iter().any(|other| may_meet(one, other)))
+}
+
+fn may_meet(one: &Excluded, other: &Excluded) -> bool {
+    match (one, other) {
+        (Excluded::Value(one), Excluded::Value(other)) => {
+            one == other || one.as_text().is_none() && !are_like(one, other)
+        }
+        (Excluded::Value(value), Excluded::Beginning(begins))
+        | (Excluded::Beginning(begins), Excluded::Value(value)) => {
+            value.as_text().is_none_or(|text| text.starts_with(&**begins))
+        }
+        (Excluded::Beginning(one), Excluded::Beginning(other)) => {
+            one.starts_with(&**other) || other.starts_with(&**one)
+        }
+    }
+}
+
+/// Whether both are numbers of one unit: 60 and 1m can be the same.
+fn are_like(one: &Constant, other: &Constant) -> bool {
+    std::mem::discriminant(one) == std::mem::discriminant(other)
+}
