@@ -435,7 +435,7 @@ fn checks_of_what_was_done(seen: &Seen) -> Vec<DemoCheck> {
         ),
         check(
             format!(
-                "{ended} were verified as gone or as holding nothing any more, {} lingered",
+                "{ended} were verified as gone or as holding nothing any more; lingering was told of {}",
                 proofs(Proof::Lingers)
             ),
             ended >= 3 && proofs(Proof::Lingers) >= 1,
@@ -499,14 +499,15 @@ fn checks_of_the_records(seen: &Seen, metrics: &str, folder: &Path, ended: bool)
         .count();
     let sent = outcomes(Outcome::Done) + outcomes(Outcome::Marked);
     let all: usize = seen.outcomes.values().sum();
+    let assumed = outcomes(Outcome::Assumed);
     let counted = |line: &str| {
         line.starts_with("orareaper_actions_total{") && line.contains("mode=\"enforce\"") && !line.ends_with(" 0")
     };
     vec![
         check(
             format!(
-                "the journal has {intents} intents, for {sent} statements and {} dry-run actions",
-                outcomes(Outcome::Assumed)
+                "the journal has {intents} intents: {sent} statements, {assumed} dry-run actions, {} for which nothing was sent after all",
+                all.saturating_sub(sent + assumed)
             ),
             sent > 0 && intents == all,
         ),
