@@ -259,7 +259,8 @@ mod tests {
 
     fn of(policy: &str, complete: [bool; 2], readings: &Readings) -> Vec<String> {
         let limits = EffectiveLimits::of(&Limits::default());
-        let rules = DatabaseRules::of_story("prod", Arming::Unarmed, limits, chrono_tz::UTC, Arc::new(set(policy)));
+        let rules =
+            DatabaseRules::of_policy_test("prod", Arming::Unarmed, limits, chrono_tz::UTC, Arc::new(set(policy)));
         let here = rules.configured(Due::Always);
         notes(&snapshot(complete), readings, rules.set(), here.running())
     }

@@ -1,13 +1,13 @@
-//! All stories: policies and snapshots over time as input, decisions and statements as output.
+//! All cases: policies and snapshots over time as input, decisions and statements as output.
 //!
-//! The stories in tests/cases test the pipeline; a new behaviour is a new folder there with policy.yaml, timeline.yaml and
-//! expect.yaml, without a change here. The stories in policies/tests test the shipped policies.
+//! The cases in tests/cases test the pipeline; a new behaviour is a new folder there with policy.yaml, timeline.yaml and
+//! expect.yaml, without a change here. The cases in policies/tests test the shipped policies.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use orareaper::policy::check_files;
-use orareaper::policy_test::{StoryError, run_folder};
+use orareaper::policy_test::{PolicyTestError, run_folder};
 
 fn folders(root: &Path) -> Vec<PathBuf> {
     let mut folders: Vec<PathBuf> = std::fs::read_dir(root)
@@ -22,12 +22,12 @@ fn folders(root: &Path) -> Vec<PathBuf> {
 fn run_all(root: &str) -> Vec<PathBuf> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join(root);
     let folders = folders(&root);
-    assert!(!folders.is_empty(), "no story was found under {}", root.display());
+    assert!(!folders.is_empty(), "no case was found under {}", root.display());
     run_each(&folders, run_folder);
     folders
 }
 
-fn run_each(folders: &[PathBuf], run: impl Fn(&Path) -> Result<Option<String>, StoryError>) {
+fn run_each(folders: &[PathBuf], run: impl Fn(&Path) -> Result<Option<String>, PolicyTestError>) {
     let mut failed = Vec::new();
     for folder in folders {
         let name = folder.file_name().expect("a name").to_string_lossy();
@@ -39,7 +39,7 @@ fn run_each(folders: &[PathBuf], run: impl Fn(&Path) -> Result<Option<String>, S
     }
     assert!(
         failed.is_empty(),
-        "{} of {} stories failed\n\n{}",
+        "{} of {} cases failed\n\n{}",
         failed.len(),
         folders.len(),
         failed.join("\n")
@@ -61,7 +61,7 @@ fn policy_names(files: &[(String, Vec<u8>)]) -> Vec<String> {
     set.policies.iter().map(|policy| policy.name.to_string()).collect()
 }
 
-/// The policies that the expectations of some stories name as having acted.
+/// The policies that the expectations of some cases name as having acted.
 fn acting(folders: &[PathBuf]) -> BTreeSet<String> {
     let mut names = BTreeSet::new();
     for folder in folders {
@@ -91,7 +91,7 @@ fn every_shipped_policy_has_a_story_in_which_it_acts() {
     for name in names {
         assert!(
             acting.contains(&name),
-            "no story under policies/tests shows what {name} does"
+            "no case under policies/tests shows what {name} does"
         );
     }
 }
@@ -115,7 +115,7 @@ fn a_wrong_expectation_is_noticed() {
     for expectation in wrong {
         assert_ne!(expectation, right, "the expectation was really changed");
         std::fs::write(temporary.path().join("expect.yaml"), &expectation).expect("written");
-        let difference = run_folder(temporary.path()).expect("the story can be told");
+        let difference = run_folder(temporary.path()).expect("the case can be told");
         assert!(
             difference.is_some(),
             "this expectation is wrong and was not noticed:\n{expectation}"

@@ -88,7 +88,7 @@ fn cycle_of(snapshot: Snapshot, policies: Vec<Policy>) -> Cycle {
         ..PolicySet::default()
     });
     let limits = EffectiveLimits::of(&Limits::default());
-    let rules = DatabaseRules::of_story("prod", Arming::Unarmed, limits, chrono_tz::UTC, Arc::clone(&set));
+    let rules = DatabaseRules::of_policy_test("prod", Arming::Unarmed, limits, chrono_tz::UTC, Arc::clone(&set));
     let here = rules.configured(Due::Always);
     let (facts, holds, following, under_way, reported, gates, refills) = (
         ProtectionFacts::default(),

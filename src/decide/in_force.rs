@@ -328,7 +328,7 @@ impl DatabaseRules {
 
     /// For a policy test, which gives all of it.
     #[must_use]
-    pub fn of_story(
+    pub fn of_policy_test(
         name: &str,
         arming: Arming,
         limits: EffectiveLimits,
@@ -504,7 +504,7 @@ mod tests {
             for (armed, dry_run) in [(true, false), (true, true), (false, false), (false, true)] {
                 let limits = EffectiveLimits::of(&Limits::default());
                 let arming = Arming::of(armed, dry_run);
-                let rules = DatabaseRules::of_story("prod", arming, limits, Tz::UTC, Arc::clone(&set));
+                let rules = DatabaseRules::of_policy_test("prod", arming, limits, Tz::UTC, Arc::clone(&set));
                 let here = rules.configured(Due::Always);
                 let enforces = mode == "enforce" && armed && !dry_run;
                 let expected = if enforces { RunMode::Enforce } else { RunMode::DryRun };

@@ -2,7 +2,7 @@
 //!
 //! A test has snapshots with the columns that matter, and the decisions that are expected for each. It runs through the
 //! daemon's own pipeline; only reading and acting are replaced by what the test says. The project's own cases under
-//! tests/cases are stories, and a DBA tests policies with the same engine.
+//! tests/cases are such tests, and a DBA tests policies with the same engine.
 //!
 //! Columns that a test does not set have harmless values: a user session of an ordinary account, on a dedicated server,
 //! without a transaction. A column that should be unknown is listed under `missing`.
@@ -34,7 +34,7 @@ use crate::session::SessionKey;
 use crate::session::column::{Column, Columns};
 use crate::session::snapshot::Snapshot;
 
-pub use crate::policy_test::raw::{Expectation, StoryError, Timeline};
+pub use crate::policy_test::raw::{Expectation, PolicyTestError, Timeline};
 
 /// A decision in a cycle. Of the parts after the session, only those are compared that the expectation has.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -68,8 +68,8 @@ pub(crate) struct CycleDecisions {
 /// If the timeline names something that does not exist, or the policies have an error.
 pub(crate) fn tell(
     timeline: &Timeline,
-    load: impl Fn(&[String]) -> Result<PolicySet, StoryError>,
-) -> Result<Vec<CycleDecisions>, StoryError> {
+    load: impl Fn(&[String]) -> Result<PolicySet, PolicyTestError>,
+) -> Result<Vec<CycleDecisions>, PolicyTestError> {
     let first = timeline.policies.clone().unwrap_or_else(|| vec!["policy.yaml".into()]);
     let load = |files: &[String]| {
         let mut set = load(files)?;
@@ -77,7 +77,7 @@ pub(crate) fn tell(
         if timeline.enforce {
             rehearsing.for_each(|policy| policy.mode = Mode::Enforce);
         }
-        Ok::<_, StoryError>(Arc::new(set))
+        Ok::<_, PolicyTestError>(Arc::new(set))
     };
     let setting = TestSetting::of(timeline)?;
     let mut rules = setting.rules(load(&first)?);
@@ -135,7 +135,7 @@ struct TestSetting {
 }
 
 impl TestSetting {
-    fn of(timeline: &Timeline) -> Result<TestSetting, StoryError> {
+    fn of(timeline: &Timeline) -> Result<TestSetting, PolicyTestError> {
         Ok(TestSetting {
             database: timeline.database.clone().unwrap_or_else(|| "prod".into()),
             labels: timeline
@@ -162,7 +162,7 @@ impl TestSetting {
     }
 
     fn rules(&self, set: Arc<PolicySet>) -> DatabaseRules {
-        DatabaseRules::of_story(&self.database, self.arming, self.limits, self.zone, set)
+        DatabaseRules::of_policy_test(&self.database, self.arming, self.limits, self.zone, set)
             .with_labels(self.labels.clone())
     }
 }
@@ -281,7 +281,7 @@ pub(crate) fn compare(told: &[CycleDecisions], expected: &[Expectation]) -> Opti
 ///
 /// # Errors
 /// If a file cannot be read, or has an error.
-pub fn run_folder(folder: &std::path::Path) -> Result<Option<String>, StoryError> {
+pub fn run_folder(folder: &std::path::Path) -> Result<Option<String>, PolicyTestError> {
     run_folder_with(folder, |name| read(&folder.join(name)))
 }
 
@@ -291,8 +291,8 @@ pub fn run_folder(folder: &std::path::Path) -> Result<Option<String>, StoryError
 /// If a file cannot be read, or has an error.
 pub fn run_folder_with(
     folder: &std::path::Path,
-    policy: impl Fn(&str) -> Result<Vec<u8>, StoryError>,
-) -> Result<Option<String>, StoryError> {
+    policy: impl Fn(&str) -> Result<Vec<u8>, PolicyTestError>,
+) -> Result<Option<String>, PolicyTestError> {
     let timeline: Timeline = raw::parse(&read(&folder.join("timeline.yaml"))?, "timeline.yaml")?;
     let expected: Vec<Expectation> = raw::parse(&read(&folder.join("expect.yaml"))?, "expect.yaml")?;
     let zone = timeline.zone()?;
@@ -300,24 +300,24 @@ pub fn run_folder_with(
         .moments()?
         .first()
         .map(|moment| moment.at.with_timezone(&zone).date_naive());
-    let today = today.ok_or_else(|| StoryError("timeline.yaml has no snapshot".into()))?;
+    let today = today.ok_or_else(|| PolicyTestError("timeline.yaml has no snapshot".into()))?;
     let told = tell(&timeline, |names| {
         let files = names
             .iter()
             .map(|name| Ok((name.clone(), policy(name)?)))
-            .collect::<Result<Vec<_>, StoryError>>()?;
+            .collect::<Result<Vec<_>, PolicyTestError>>()?;
         let loaded = crate::policy::check_files(&files, today, zone);
         loaded.set.ok_or_else(|| {
             let problems: Vec<String> = loaded.diagnostics.iter().map(|problem| problem.render(false)).collect();
-            StoryError(problems.join("\n"))
+            PolicyTestError(problems.join("\n"))
         })
     })?;
     Ok(compare(&told, &expected))
 }
 
-fn read(path: &std::path::Path) -> Result<Vec<u8>, StoryError> {
+fn read(path: &std::path::Path) -> Result<Vec<u8>, PolicyTestError> {
     let mut bytes = Vec::new();
     let read = crate::yaml::files::open_regular(path).and_then(|mut file| file.read_to_end(&mut bytes));
-    read.map_err(|error| StoryError(format!("read {}: {error}", path.display())))?;
+    read.map_err(|error| PolicyTestError(format!("read {}: {error}", path.display())))?;
     Ok(bytes)
 }

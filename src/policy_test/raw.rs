@@ -15,7 +15,7 @@ use crate::session::column::{Column, Kind, Source};
 /// Why a policy test cannot be run.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
-pub struct StoryError(pub String);
+pub struct PolicyTestError(pub String);
 
 /// `timeline.yaml`: what the database shows, over time.
 #[derive(Clone, Debug, Deserialize)]
@@ -169,10 +169,10 @@ pub(crate) enum RawValue {
 }
 
 impl Timeline {
-    pub(crate) fn zone(&self) -> Result<Tz, StoryError> {
+    pub(crate) fn zone(&self) -> Result<Tz, PolicyTestError> {
         let parse = |name: &String| {
             let unknown = |_| {
-                StoryError(format!(
+                PolicyTestError(format!(
                     "`timezone: {name}` is not a time zone; write one such as Europe/Berlin"
                 ))
             };
@@ -181,13 +181,13 @@ impl Timeline {
         self.timezone.as_ref().map_or(Ok(Tz::UTC), parse)
     }
 
-    pub(crate) fn max_gap(&self) -> Result<TimeDelta, StoryError> {
+    pub(crate) fn max_gap(&self) -> Result<TimeDelta, PolicyTestError> {
         self.max_gap.as_deref().map_or(Ok(TimeDelta::minutes(30)), |text| {
             Ok(TimeDelta::seconds(seconds(text)?))
         })
     }
 
-    pub(crate) fn defaults(&self) -> Result<BTreeMap<Column, RawValue>, StoryError> {
+    pub(crate) fn defaults(&self) -> Result<BTreeMap<Column, RawValue>, PolicyTestError> {
         self.defaults
             .iter()
             .map(|(name, value)| Ok((session_column(name)?, value.clone())))
@@ -197,7 +197,7 @@ impl Timeline {
 
 /// A column that a test may set, by name: a column of GV$SESSION, or one that is read from another view. Derived columns
 /// (`idle`, `connected`, `blocking`) and those of transactions cannot be set directly.
-pub(crate) fn session_column(name: &str) -> Result<Column, StoryError> {
+pub(crate) fn session_column(name: &str) -> Result<Column, PolicyTestError> {
     let told = |column: &Column| match column.source() {
         Source::Session | Source::Process | Source::Temp | Source::Statistics | Source::Container | Source::Account => {
             true
@@ -205,7 +205,7 @@ pub(crate) fn session_column(name: &str) -> Result<Column, StoryError> {
         Source::Derived | Source::Transaction | Source::Waiters | Source::ParallelServers | Source::Rate => false,
     };
     Column::named(name).filter(told).ok_or_else(|| {
-        StoryError(format!(
+        PolicyTestError(format!(
             "a session has no column {name:?}: expected a column of GV$SESSION, pga, temp, cpu, redo, logical_reads, \
              physical_reads, spid, pname, container, account_status, profile or oracle_maintained"
         ))
@@ -213,14 +213,14 @@ pub(crate) fn session_column(name: &str) -> Result<Column, StoryError> {
 }
 
 /// `512KB`, `20MB`, `2GB`, `1TB`, in powers of 1024, or a bare number of bytes.
-fn bytes(text: &str) -> Result<i64, StoryError> {
+fn bytes(text: &str) -> Result<i64, PolicyTestError> {
     let size: Result<Bytes, _> = text.parse();
     size.map(|Bytes(bytes)| bytes)
-        .map_err(|error| StoryError(format!("{text:?} is not a size: {error}")))
+        .map_err(|error| PolicyTestError(format!("{text:?} is not a size: {error}")))
 }
 
 /// `sid,serial#,@inst_id` as INST_ID, SID, SERIAL#.
-pub(crate) fn seat(text: &str) -> Result<(u32, u32, u32), StoryError> {
+pub(crate) fn seat(text: &str) -> Result<(u32, u32, u32), PolicyTestError> {
     let parts: Vec<&str> = text.split(',').collect();
     let numbers = match parts[..] {
         [sid, serial, instance] => instance
@@ -228,22 +228,22 @@ pub(crate) fn seat(text: &str) -> Result<(u32, u32, u32), StoryError> {
             .and_then(|inst_id| Some((inst_id.parse().ok()?, sid.parse().ok()?, serial.parse().ok()?))),
         _ => None,
     };
-    numbers.ok_or_else(|| StoryError(format!("{text:?} is not a session: expected one such as 287,62507,@1")))
+    numbers.ok_or_else(|| PolicyTestError(format!("{text:?} is not a session: expected one such as 287,62507,@1")))
 }
 
 /// `5h`, `1h30m`, `90s` or a bare number of seconds.
-pub(crate) fn seconds(text: &str) -> Result<i64, StoryError> {
+pub(crate) fn seconds(text: &str) -> Result<i64, PolicyTestError> {
     let span: Result<Span, _> = text.parse();
     span.map(|Span(seconds)| seconds)
-        .map_err(|error| StoryError(format!("{text:?} is not a duration: {error}")))
+        .map_err(|error| PolicyTestError(format!("{text:?} is not a duration: {error}")))
 }
 
 /// ISO 8601 with a `Z` or an offset.
-pub(crate) fn instant(text: &str) -> Result<DateTime<Utc>, StoryError> {
+pub(crate) fn instant(text: &str) -> Result<DateTime<Utc>, PolicyTestError> {
     DateTime::parse_from_rfc3339(text)
         .map(|time| time.with_timezone(&Utc))
         .map_err(|_| {
-            StoryError(format!(
+            PolicyTestError(format!(
                 "{text:?} is not a time: expected one such as 2026-11-22T10:00:00Z"
             ))
         })
@@ -251,7 +251,7 @@ pub(crate) fn instant(text: &str) -> Result<DateTime<Utc>, StoryError> {
 
 impl RawValue {
     /// The number for a column.
-    pub(crate) fn number(&self, column: Column) -> Result<Option<i64>, StoryError> {
+    pub(crate) fn number(&self, column: Column) -> Result<Option<i64>, PolicyTestError> {
         match (self, column.kind()) {
             (RawValue::Null(()), _) => Ok(None),
             (RawValue::Number(number), _) => Ok(Some(*number)),
@@ -259,7 +259,7 @@ impl RawValue {
             (RawValue::Text(text), Kind::Size) => Ok(Some(bytes(text)?)),
             (RawValue::Text(text), Kind::Time) => Ok(Some(instant(text)?.timestamp())),
             (RawValue::Text(text), Kind::Number | Kind::Text) => {
-                Err(StoryError(format!("{} is a number, not {text:?}", column.name())))
+                Err(PolicyTestError(format!("{} is a number, not {text:?}", column.name())))
             }
         }
     }
@@ -378,15 +378,15 @@ impl fmt::Display for ExpectedDecision {
 }
 
 /// Parses a file of a test.
-pub(crate) fn parse<T: serde::de::DeserializeOwned>(bytes: &[u8], name: &str) -> Result<T, StoryError> {
-    let text = std::str::from_utf8(bytes).map_err(|_| StoryError(format!("{name} is not UTF-8 text")))?;
+pub(crate) fn parse<T: serde::de::DeserializeOwned>(bytes: &[u8], name: &str) -> Result<T, PolicyTestError> {
+    let text = std::str::from_utf8(bytes).map_err(|_| PolicyTestError(format!("{name} is not UTF-8 text")))?;
     if text
         .lines()
         .all(|line| line.trim().is_empty() || line.trim_start().starts_with('#'))
     {
-        return Err(StoryError(format!("{name}: the file is empty")));
+        return Err(PolicyTestError(format!("{name}: the file is empty")));
     }
-    serde_yaml::from_str(text).map_err(|error| StoryError(in_words(name, &error)))
+    serde_yaml::from_str(text).map_err(|error| PolicyTestError(in_words(name, &error)))
 }
 
 /// The words of the YAML reader, and what a person calls it.

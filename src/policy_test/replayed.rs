@@ -7,19 +7,19 @@ use std::time::Duration;
 
 use crate::columns_needed::columns_of_recording;
 use crate::policy::model::PolicySet;
-use crate::policy_test::raw::{self, StoryError, Timeline};
+use crate::policy_test::raw::{self, PolicyTestError, Timeline};
 use crate::policy_test::{CycleDecisions, TestSetting, lines, tell};
 use crate::recording::{Header, Next, RecordedSnapshot, RecordingReader, RecordingWriter};
 use crate::replay::Replay;
 use crate::session::column::Column;
 
-fn load(folder: &Path, names: &[String], timeline: &Timeline) -> Result<PolicySet, StoryError> {
+fn load(folder: &Path, names: &[String], timeline: &Timeline) -> Result<PolicySet, PolicyTestError> {
     let read = |name: &String| (name.clone(), std::fs::read(folder.join(name)).expect("a policy file"));
     let files: Vec<(String, Vec<u8>)> = names.iter().map(read).collect();
     let zone = timeline.zone()?;
     let today = timeline.moments()?[0].at.with_timezone(&zone).date_naive();
     let loaded = crate::policy::check_files(&files, today, zone);
-    loaded.set.ok_or_else(|| StoryError("it does not check".into()))
+    loaded.set.ok_or_else(|| PolicyTestError("it does not check".into()))
 }
 
 /// Records all columns of a test and replays those that its policies need.
@@ -66,7 +66,7 @@ fn replayed(timeline: &Timeline, set: PolicySet) -> Vec<CycleDecisions> {
 #[test]
 fn every_case_has_the_same_decisions_in_a_replay() {
     let cases = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cases");
-    let (mut stories, mut acts) = (0, 0);
+    let (mut count, mut acts) = (0, 0);
     for entry in std::fs::read_dir(cases).expect("the cases") {
         let folder = entry.expect("an entry").path();
         let Ok(text) = std::fs::read(folder.join("timeline.yaml")) else {
@@ -86,12 +86,12 @@ fn every_case_has_the_same_decisions_in_a_replay() {
         let told = tell(&timeline, |names| load(&folder, names, &timeline)).expect("a test");
         let again = replayed(&timeline, load(&folder, &names, &timeline).expect("policies"));
         assert_eq!(again, told, "{}", folder.display());
-        stories += 1;
+        count += 1;
         acts += told
             .iter()
             .flat_map(|told| &told.lines)
             .filter(|line| line.decision == "act")
             .count();
     }
-    assert!(stories >= 50 && acts >= 50, "{stories} stories with {acts} acts");
+    assert!(count >= 50 && acts >= 50, "{count} cases with {acts} acts");
 }

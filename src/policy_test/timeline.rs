@@ -8,7 +8,7 @@ use crate::decide::outcome::Outcome;
 use crate::decide::pressure::{Reading, Readings};
 use crate::policy::pressure::Resource;
 use crate::policy_test::raw::{
-    RawMoment, RawSession, RawValue, StoryError, Timeline, instant, seconds, session_column,
+    PolicyTestError, RawMoment, RawSession, RawValue, Timeline, instant, seconds, session_column,
 };
 use crate::session::SessionKey;
 use crate::session::column::{Column, Columns, Kind, Source};
@@ -26,7 +26,7 @@ pub(crate) struct TestSnapshot<'a> {
 }
 
 impl Timeline {
-    pub(crate) fn moments(&self) -> Result<Vec<TestSnapshot<'_>>, StoryError> {
+    pub(crate) fn moments(&self) -> Result<Vec<TestSnapshot<'_>>, PolicyTestError> {
         let moments: Vec<TestSnapshot<'_>> = self
             .snapshots
             .iter()
@@ -37,9 +37,9 @@ impl Timeline {
                     raw,
                 })
             })
-            .collect::<Result<_, StoryError>>()?;
+            .collect::<Result<_, PolicyTestError>>()?;
         match moments.windows(2).find(|pair| pair[0].at >= pair[1].at) {
-            Some(pair) => Err(StoryError(format!(
+            Some(pair) => Err(PolicyTestError(format!(
                 "the snapshot at {} is not after the one before it",
                 pair[1].at
             ))),
@@ -53,11 +53,11 @@ type Row = BTreeMap<Column, RawValue>;
 
 impl TestSnapshot<'_> {
     /// The outcome of an action on a session.
-    pub(crate) fn answer(&self, key: SessionKey) -> Result<Outcome, StoryError> {
+    pub(crate) fn answer(&self, key: SessionKey) -> Result<Outcome, PolicyTestError> {
         match self.raw.answers.get(&key.to_string()) {
             None => Ok(Outcome::Done),
             Some(name) => {
-                Outcome::named(name).ok_or_else(|| StoryError(format!("{name:?} is not an outcome of an action")))
+                Outcome::named(name).ok_or_else(|| PolicyTestError(format!("{name:?} is not an outcome of an action")))
             }
         }
     }
@@ -67,12 +67,12 @@ impl TestSnapshot<'_> {
         self.raw.reload.as_deref()
     }
 
-    pub(crate) fn readings(&self) -> Result<Readings, StoryError> {
+    pub(crate) fn readings(&self) -> Result<Readings, PolicyTestError> {
         let mut readings = Readings::default();
         for (inst_id, resources) in &self.raw.pressure {
             for (name, amount) in resources {
                 let wrong = || {
-                    StoryError(format!(
+                    PolicyTestError(format!(
                         "{name}: {amount:?} is not a reading: expected USED/LIMIT or USED"
                     ))
                 };
@@ -94,7 +94,7 @@ impl TestSnapshot<'_> {
         Ok(readings)
     }
 
-    pub(crate) fn snapshot(&self, defaults: &Row, wanted: Columns) -> Result<Snapshot, StoryError> {
+    pub(crate) fn snapshot(&self, defaults: &Row, wanted: Columns) -> Result<Snapshot, PolicyTestError> {
         let missing = self
             .raw
             .missing
@@ -155,7 +155,7 @@ impl TestSnapshot<'_> {
         number: u32,
         defaults: &Row,
         transactions: &mut Vec<TransactionRow>,
-    ) -> Result<Row, StoryError> {
+    ) -> Result<Row, PolicyTestError> {
         let mut row = usual();
         row.extend(defaults.clone());
         for (name, value) in &session.columns {
@@ -164,7 +164,7 @@ impl TestSnapshot<'_> {
         let sid = match row.get(&Column::Sid) {
             Some(RawValue::Number(sid)) => sid + i64::from(number),
             Some(RawValue::Text(_) | RawValue::Null(())) | None => {
-                return Err(StoryError(format!("a session of {} has no SID", self.raw.at)));
+                return Err(PolicyTestError(format!("a session of {} has no SID", self.raw.at)));
             }
         };
         row.insert(Column::Sid, RawValue::Number(sid));
@@ -217,7 +217,7 @@ impl TestSnapshot<'_> {
 
 /// Joins the other views that the policies need and whose columns are not missing. A session without `temp` has no temporary
 /// segment; other columns that are not set are NULL.
-fn join_views(joining: &mut Joining, rows: &[Row], wanted: Columns, missing: &[Column]) -> Result<(), StoryError> {
+fn join_views(joining: &mut Joining, rows: &[Row], wanted: Columns, missing: &[Column]) -> Result<(), PolicyTestError> {
     let number = |row: &Row, column: Column| match row.get(&column).filter(|_| !missing.contains(&column)) {
         None => Ok(None),
         Some(value) => value.number(column),
@@ -258,14 +258,17 @@ fn join_views(joining: &mut Joining, rows: &[Row], wanted: Columns, missing: &[C
                 .entry(account.username.clone())
                 .or_insert_with(|| account.clone());
             if *known != account {
-                return Err(StoryError(format!("{} is there as two accounts", account.username)));
+                return Err(PolicyTestError(format!(
+                    "{} is there as two accounts",
+                    account.username
+                )));
             }
         }
         if let (Some(con_id), Some(name)) = (id(row, Column::ConId), text(row, Column::Container)) {
             let known = containers.entry(con_id).or_insert_with(|| name.clone());
             if *known != name {
                 let both = format!("{known:?} and {name:?}");
-                return Err(StoryError(format!("con_id {con_id} is both {both}")));
+                return Err(PolicyTestError(format!("con_id {con_id} is both {both}")));
             }
         }
     }
@@ -355,7 +358,11 @@ fn usual() -> Row {
     ])
 }
 
-fn push(builder: &mut crate::session::snapshot::SnapshotBuilder, read: &[Column], row: &Row) -> Result<(), StoryError> {
+fn push(
+    builder: &mut crate::session::snapshot::SnapshotBuilder,
+    read: &[Column],
+    row: &Row,
+) -> Result<(), PolicyTestError> {
     let texts: Vec<Option<String>> = read
         .iter()
         .map(|column| row.get(column).and_then(RawValue::text))
@@ -375,5 +382,7 @@ fn push(builder: &mut crate::session::snapshot::SnapshotBuilder, read: &[Column]
             }
         });
     }
-    builder.push_row(&cells).map_err(|error| StoryError(error.to_string()))
+    builder
+        .push_row(&cells)
+        .map_err(|error| PolicyTestError(error.to_string()))
 }

@@ -347,7 +347,7 @@ pub(crate) fn in_force(
     dry_run: bool,
 ) -> (in_force::DatabaseRules, Here) {
     let arming = Arming::of(armed, dry_run);
-    let rules = in_force::DatabaseRules::of_story("prod", arming, limits, chrono_tz::UTC, Arc::clone(set));
+    let rules = in_force::DatabaseRules::of_policy_test("prod", arming, limits, chrono_tz::UTC, Arc::clone(set));
     let here = rules.configured(Due::Always);
     (rules, here)
 }

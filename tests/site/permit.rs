@@ -59,7 +59,7 @@ fn permitted_as(wording: Wording) -> Statement {
     let loaded = check_files(&[("all.yaml".into(), POLICY.into())], NaiveDate::MIN, chrono_tz::UTC);
     let limits = EffectiveLimits::of(&Limits::default());
     let set = Arc::new(loaded.set.expect("a policy"));
-    let rules = DatabaseRules::of_story("prod", Arming::Armed, limits, chrono_tz::UTC, set);
+    let rules = DatabaseRules::of_policy_test("prod", Arming::Armed, limits, chrono_tz::UTC, set);
     let facts = ProtectionFacts {
         own_username: "REAPER".into(),
         ..ProtectionFacts::default()

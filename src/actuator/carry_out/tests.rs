@@ -134,7 +134,7 @@ fn carried_out(action: &str, arming: Arming, before: &mut Scripted, again: &mut 
     let wanted = crate::columns_needed::columns(&set).union([Column::Paddr].into_iter().collect());
     let limit = Duration::from_secs(1);
     let seen = read_snapshot(before, wanted, &found, Scope::All, limit).expect("a snapshot");
-    let rules = DatabaseRules::of_story("prod", arming, limits, chrono_tz::UTC, Arc::clone(&set));
+    let rules = DatabaseRules::of_policy_test("prod", arming, limits, chrono_tz::UTC, Arc::clone(&set));
     let terms = CycleInput {
         rules: &rules,
         here: &rules.configured(Due::Always),

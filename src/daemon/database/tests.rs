@@ -177,7 +177,7 @@ pub(super) fn settings() -> Settings {
 
 fn rules() -> Arc<DatabaseRules> {
     let limits = EffectiveLimits::of(&crate::policy::model::Limits::default());
-    let rules = DatabaseRules::of_story("prod", Arming::Unarmed, limits, chrono_tz::UTC, Arc::default());
+    let rules = DatabaseRules::of_policy_test("prod", Arming::Unarmed, limits, chrono_tz::UTC, Arc::default());
     Arc::new(rules)
 }
 
@@ -202,7 +202,7 @@ fn paced(settings: Settings) -> (DatabaseLoop, Arc<ManualClock>, Heard) {
     let loaded = crate::policy::check_files(&files, DateTime::UNIX_EPOCH.date_naive(), chrono_tz::UTC);
     let set = Arc::new(loaded.set.expect("a policy"));
     let limits = EffectiveLimits::of(&crate::policy::model::Limits::default());
-    let rules = DatabaseRules::of_story("prod", Arming::Unarmed, limits, chrono_tz::UTC, set);
+    let rules = DatabaseRules::of_policy_test("prod", Arming::Unarmed, limits, chrono_tz::UTC, set);
     let (mut database, clock, heard) = of_rules(Arc::new(rules), Box::new(Noted::default()), Box::new(Nobody));
     database.stagger = Some(settings.stagger).filter(|stagger| *stagger > Duration::ZERO);
     database.settings = settings;
@@ -308,7 +308,7 @@ fn acting_that_does_not_come_back_is_told_once_and_nothing_is_permitted_meanwhil
         parallel: 1,
         ..EffectiveLimits::of(&crate::policy::model::Limits::default())
     };
-    let alone = DatabaseRules::of_story("prod", Arming::Unarmed, limits, chrono_tz::UTC, Arc::default());
+    let alone = DatabaseRules::of_policy_test("prod", Arming::Unarmed, limits, chrono_tz::UTC, Arc::default());
     let noted = Noted::default();
     let (mut database, clock, _threads) = of_rules(Arc::new(alone), Box::new(noted.clone()), Box::new(Nobody));
     let told = || noted.0.lock().expect("one thread").clone();

@@ -248,7 +248,7 @@ mod tests {
         let loaded = crate::policy::check_files(&files, at(0).date_naive(), chrono_tz::UTC);
         let set = Arc::new(loaded.set.expect("a policy"));
         let limits = EffectiveLimits::of(&Limits::default());
-        let rules = DatabaseRules::of_story("prod", arming, limits, chrono_tz::UTC, set);
+        let rules = DatabaseRules::of_policy_test("prod", arming, limits, chrono_tz::UTC, set);
         let here = rules.configured(Due::Always);
         let facts = capabilities(19, 3).facts(&[]);
         let mut warrants = Vec::new();

@@ -50,7 +50,7 @@ fn rules(policy: &str, limits: &Limits) -> Arc<DatabaseRules> {
         .set
         .expect("a policy");
     let limits = EffectiveLimits::of(limits);
-    Arc::new(DatabaseRules::of_story(
+    Arc::new(DatabaseRules::of_policy_test(
         "prod",
         Arming::Armed,
         limits,
