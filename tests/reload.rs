@@ -300,7 +300,7 @@ fn an_exemption_that_went_while_no_daemon_ran_is_told_at_the_start() {
     for expected in [false, true, false] {
         let mut daemon = site.run(&driver);
         daemon.looks("shop", 1);
-        let gone = "1 of the 1 exemption that was in force when a daemon ran last";
+        let gone = "1 exemption of 1 that the daemon had in force when it ran last";
         assert_eq!(daemon.page("/").1.contains(gone), expected);
         assert_eq!(daemon.log_text().contains(gone), expected, "{}", daemon.log_text());
         daemon.signal("TERM");

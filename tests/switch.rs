@@ -270,6 +270,28 @@ fn a_long_reason_is_cut_and_the_pause_holds() {
 }
 
 /// Several daemons on one host: each is meant by its own configuration, running, stopped or hanging, and never by another's.
+/// Nobody knows whether a daemon that does not answer is paused.
+#[test]
+fn resume_does_not_say_of_a_hanging_daemon_that_none_runs() {
+    let (_db, site) = office();
+    let daemon = site.run(&thin());
+    daemon.looks("orcl", 1);
+    daemon.signal("STOP");
+    let output = site
+        .command(&thin())
+        .args(["--config", "orareaper.yaml", "resume"])
+        .output();
+    let output = output.expect("it runs");
+    let said = String::from_utf8_lossy(&output.stderr);
+    let owner = format!("process {}, which uses the folder, does not answer", daemon.pid());
+    assert!(
+        output.status.code() == Some(2) && said.contains("not confirmed") && said.contains(&owner),
+        "{said}"
+    );
+    assert!(output.stdout.is_empty(), "{output:?}");
+    daemon.signal("CONT");
+}
+
 #[test]
 fn a_command_never_reaches_the_daemon_of_another_configuration() {
     let ((db, site), (other_db, other)) = (office(), office());

@@ -156,13 +156,19 @@ pub(crate) fn resume(config: &Path, state: Option<&Path>) -> ExitStatus {
             });
             ExitStatus::Fine
         }
-        Ok(false) => {
-            say(&format!(
-                "nothing to resume: {} does not exist, and no daemon runs with this state folder",
+        Ok(false) => match owner(&folder) {
+            None => {
+                say(&format!(
+                    "nothing to resume: {} does not exist, and no daemon runs with this state folder",
+                    file.display()
+                ));
+                ExitStatus::Fine
+            }
+            Some(owner) => fail(&format!(
+                "not confirmed: {} does not exist, but process {owner}, which uses the folder, does not answer whether it is paused",
                 file.display()
-            ));
-            ExitStatus::Fine
-        }
+            )),
+        },
         Err(error) => fail(&format!("still paused: remove {}: {error}", file.display())),
     };
     if tell_still_paused(&others) {

@@ -470,9 +470,8 @@ fn missing_exemptions(history: &History, set: &PolicySet) -> Vec<String> {
     match before.checked_sub(now) {
         None | Some(0) => Vec::new(),
         Some(gone) => vec![format!(
-            "{gone} of the {} that {} in force when a daemon ran last",
-            counted(before, "exemption"),
-            if before == 1 { "was" } else { "were" }
+            "{} of {before} that the daemon had in force when it ran last",
+            counted(gone, "exemption")
         )],
     }
 }
