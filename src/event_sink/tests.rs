@@ -133,6 +133,13 @@ impl Desk {
         self.records().iter().filter_map(with_number).collect()
     }
 
+    /// It says so after the record is on the disk: who looks at the record may be too early for the page.
+    fn is_well_again(&self) {
+        until("the journal to take records again", || {
+            self.status.read().journal_error.is_none()
+        });
+    }
+
     fn gap(&self) -> Option<(u64, u64)> {
         let records = self.records();
         let gap = records.iter().find(|record| record["kind"] == "journal_gap")?;
@@ -236,7 +243,7 @@ fn a_flush_that_fails_fails_every_intent_in_it_and_behind_it() {
             .expect_err("is not on the disk");
         assert_eq!(error.kind(), io::ErrorKind::StorageFull);
     }
-    until("the journal to take records again", || desk.gap().is_some());
+    desk.is_well_again();
     assert_eq!(desk.gap(), Some((2, 0)));
     assert_eq!(
         desk.actions(),
@@ -291,7 +298,7 @@ fn a_journal_that_is_well_again_says_so_of_itself() {
     desk.fail(&["append"]);
     let one = desk.intend(287);
     desk.sink.record_intent(&one).expect_err("the disk is full");
-    until("the journal to take records again", || desk.gap().is_some());
+    desk.is_well_again();
     assert_eq!(desk.status.read().journal_error, None);
     let record = &desk.records()[0];
     assert_eq!((&record["refused"], &record["lost"]), (&1.into(), &0.into()));
@@ -332,9 +339,7 @@ fn what_finds_no_room_is_counted_and_an_intent_that_finds_none_is_refused() {
     // An outcome is of an intent that was written, so there are few, and each finds room.
     desk.sink.record(&outcome(&one, Outcome::Done));
     drop(held);
-    until("the journal to take records again", || {
-        desk.status.read().journal_error.is_none()
-    });
+    desk.is_well_again();
     assert_eq!(desk.gap(), Some((1, u64::try_from(lost).expect("few"))));
     assert_eq!(desk.actions(), actions([("outcome", 1)]));
 }
@@ -352,7 +357,7 @@ fn a_disk_that_never_answers_is_told_of() {
     let told = desk.status.read().journal_error.clone().expect("is told");
     assert_eq!(told, "the disk has not answered for 1m 1s");
     drop(held);
-    until("the journal to take records again", || desk.gap().is_some());
+    desk.is_well_again();
     assert_eq!(desk.gap(), Some((0, 0)));
     assert_eq!(desk.status.read().journal_error, None);
 }
@@ -368,7 +373,7 @@ fn an_intent_does_not_wait_for_ever() {
     assert_eq!(error.kind(), io::ErrorKind::TimedOut);
     desk.queued(0);
     drop(held);
-    until("the journal to take records again", || desk.gap().is_some());
+    desk.is_well_again();
     assert_eq!(desk.gap(), Some((1, 0)));
     assert_eq!(desk.actions(), actions([]), "it was taken back");
     assert_eq!(desk.status.read().journal_error, None);
