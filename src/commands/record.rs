@@ -28,9 +28,6 @@ use crate::recording::{Anonymiser, Header, RecordedSnapshot, RecordingWriter};
 use crate::session::column::Column;
 use crate::terminal::Detail;
 
-/// How often a wait checks whether to end.
-const TICK: Duration = Duration::from_millis(100);
-
 /// Runs the command.
 pub(crate) fn run(arguments: &RecordArgs, config: &Path, clock: SystemClock) -> ExitStatus {
     match record(arguments, config, Arc::new(clock)) {
@@ -79,8 +76,9 @@ fn record(arguments: &RecordArgs, config: &Path, clock: Arc<dyn Clock>) -> Resul
             Some(pause) => pause,
         };
         let next = began.plus(pause);
-        while wanted(taken) && clock.now() < next && in_time(clock.now()) && !signals.stop() {
-            std::thread::sleep(TICK.min(next.since(clock.now())));
+        let next = until.map_or(next, |until| next.min(until));
+        while wanted(taken) && clock.now() < next && !signals.stop() {
+            signals.wait(next.since(clock.now()));
         }
     }
     let size = session.size();

@@ -3,7 +3,8 @@
 //! Signal handlers are installed before anything else starts, because the Oracle client library installs its own handlers where it
 //! finds none. SIGTERM and SIGINT stop the daemon; a second one ends the process at once; SIGHUP reloads.
 
-use std::io;
+use std::io::{self, Read};
+use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -24,27 +25,54 @@ use crate::yaml::diagnostics::Diagnostic;
 /// A loop that does not end within this time is abandoned.
 pub(crate) const GRACE: Duration = Duration::from_secs(3);
 
-/// How often signals, heartbeats and the watchdog are checked.
-const TICK: Duration = Duration::from_millis(200);
+/// How often heartbeats and the watchdog are checked, at least. Signals are not waited for.
+const TICK: Duration = Duration::from_secs(1);
 
 /// The signals received so far.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(crate) struct Signals {
     stop: Arc<AtomicBool>,
     reload: Arc<AtomicBool>,
+    /// Gets a byte from each signal, after its flag is set.
+    arrivals: Arc<UnixStream>,
 }
 
 impl Signals {
     /// Installs the handlers.
     pub(crate) fn catch() -> io::Result<Signals> {
-        let signals = Signals::default();
+        let (arrivals, arriving) = UnixStream::pair()?;
+        let signals = Signals {
+            stop: Arc::default(),
+            reload: Arc::default(),
+            arrivals: Arc::new(arrivals),
+        };
         for signal in [SIGTERM, SIGINT] {
             // Registered first, so that only the second signal finds the flag set.
             signal_hook::flag::register_conditional_shutdown(signal, 1, Arc::clone(&signals.stop))?;
             signal_hook::flag::register(signal, Arc::clone(&signals.stop))?;
         }
         signal_hook::flag::register(SIGHUP, Arc::clone(&signals.reload))?;
+        for signal in [SIGTERM, SIGINT, SIGHUP] {
+            signal_hook::low_level::pipe::register(signal, arriving.try_clone()?)?;
+        }
         Ok(signals)
+    }
+
+    /// Waits until a signal arrives, or as long.
+    pub(crate) fn wait(&self, at_most: Duration) {
+        // A timeout of zero would be none.
+        let timeout = at_most.max(Duration::from_millis(1));
+        let mut bytes = [0; 64];
+        let waited = self
+            .arrivals
+            .set_read_timeout(Some(timeout))
+            .and_then(|()| (&*self.arrivals).read(&mut bytes));
+        match waited {
+            Ok(_) => {}
+            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {}
+            // It is a socket of this process: nothing else is to be expected of it. The flags are set all the same.
+            Err(_) => std::thread::sleep(timeout),
+        }
     }
 
     /// Whether to stop.
@@ -119,6 +147,7 @@ fn serve(
     clock: &dyn Clock,
 ) {
     let interval = watchdog_interval();
+    let tick = interval.map_or(TICK, |interval| TICK.min(interval / 2));
     let mut fed = clock.now();
     let mut said = service.status_line();
     while !signals.stop() {
@@ -146,7 +175,7 @@ fn serve(
             notifier.feed(heartbeat);
             fed = clock.now();
         }
-        std::thread::sleep(TICK);
+        signals.wait(tick);
     }
 }
 

@@ -113,8 +113,9 @@ pub struct RunningDatabases {
     over: Arc<AtomicBool>,
 }
 
-/// How often the kill switch is read for the loops, which never wait for a disk.
-const LOOKS: Duration = Duration::from_millis(200);
+/// How often the kill switch is read for the loops, which never wait for a disk. Who pauses by the command is not waited for, and
+/// before each statement it is read in any case.
+const LOOKS: Duration = Duration::from_secs(1);
 
 /// Reads the kill switch regularly, on a thread of its own.
 fn watch(switch: Arc<Switch>, over: Arc<AtomicBool>) -> io::Result<JoinHandle<()>> {

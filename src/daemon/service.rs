@@ -63,7 +63,7 @@ struct ServedPages {
     #[cfg_attr(not(feature = "demo"), expect(dead_code, reason = "dropping it ends the server"))]
     server: Server,
     access: Arc<Access>,
-    #[expect(dead_code, reason = "dropping it ends the look at the files")]
+    /// Dropping it ends the look at the files.
     watch: AccessWatch,
 }
 
@@ -370,6 +370,7 @@ impl DaemonService {
         }
         if let Some(pages) = &self.pages {
             let error = pages.access.follow(Some(config)).err();
+            pages.watch.other_files();
             parts.sink.record(&Event::WebConfig { error });
         }
         self.set = Arc::clone(set);

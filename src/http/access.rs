@@ -111,6 +111,10 @@ impl Access {
         *self.current.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(web);
     }
 
+    fn has_files(&self) -> bool {
+        !self.source().files.is_empty()
+    }
+
     /// Reads the files anew if they have changed and are no longer changing; `None` if there was nothing to do.
     fn look(&self) -> Option<Result<(), String>> {
         let mut source = self.source();
@@ -129,9 +133,9 @@ impl Access {
     }
 }
 
-/// Looks at the files until it is dropped.
+/// Looks at the files, if there are any, until it is dropped.
 #[derive(Debug)]
-pub(crate) struct AccessWatch(#[expect(dead_code, reason = "dropping it ends the thread")] mpsc::Sender<()>);
+pub(crate) struct AccessWatch(mpsc::Sender<()>);
 
 impl AccessWatch {
     /// Starts looking; `tell` hears of each change, or why it is not in force.
@@ -146,12 +150,27 @@ impl AccessWatch {
         let access = Arc::clone(access);
         // It is not waited for: it may hang on a disk.
         thread::Builder::new().name("web-config".to_owned()).spawn(move || {
-            while stopped.recv_timeout(LOOK_EVERY) == Err(RecvTimeoutError::Timeout) {
+            while goes_on(&stopped, access.has_files()) {
                 if let Some(change) = access.look() {
                     tell(change);
                 }
             }
         })?;
         Ok(AccessWatch(stop))
+    }
+
+    /// Another configuration may name other files.
+    pub(crate) fn other_files(&self) {
+        // A thread that has ended looks at nothing.
+        let _ = self.0.send(());
+    }
+}
+
+/// Waits for the next look; `false` when there is none.
+fn goes_on(stopped: &mpsc::Receiver<()>, has_files: bool) -> bool {
+    if has_files {
+        stopped.recv_timeout(LOOK_EVERY) != Err(RecvTimeoutError::Disconnected)
+    } else {
+        stopped.recv().is_ok()
     }
 }
