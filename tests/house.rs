@@ -10,6 +10,7 @@
 mod arrows;
 mod breaches;
 mod names;
+mod profiles;
 
 use std::fs;
 use std::path::Path;
