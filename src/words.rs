@@ -5,20 +5,21 @@
 
 /// Generates `ALL`, `name` and `named` of a type from all its values with their words. A missing value does not compile.
 macro_rules! word_table {
-    ($type:ident: $([$($value:tt)+] = $word:literal,)+) => {
+    ($vis:vis $type:ident: $([$($value:tt)+] = $word:literal,)+) => {
         impl $type {
             /// Every one, in the order in which they are listed.
-            pub const ALL: [$type; [$($word),+].len()] = [$($($value)+),+];
+            $vis const ALL: [$type; [$($word),+].len()] = [$($($value)+),+];
 
             /// Its word.
             #[must_use]
-            pub const fn name(self) -> &'static str {
+            $vis const fn name(self) -> &'static str {
                 match self { $($($value)+ => $word,)+ }
             }
 
             /// The one with this word.
             #[must_use]
-            pub fn named(word: &str) -> Option<$type> {
+            #[allow(dead_code, reason = "some are only written")]
+            $vis fn named(word: &str) -> Option<$type> {
                 Self::ALL.into_iter().find(|one| one.name() == word)
             }
         }
@@ -27,11 +28,11 @@ macro_rules! word_table {
 
 /// Defines an enum, each variant with its word, and its [`word_table`].
 macro_rules! words {
-    ($(#[$meta:meta])* pub enum $type:ident { $($(#[$doc:meta])* $variant:ident = $word:literal,)+ }) => {
+    ($(#[$meta:meta])* $vis:vis enum $type:ident { $($(#[$doc:meta])* $variant:ident = $word:literal,)+ }) => {
         $(#[$meta])*
-        pub enum $type { $($(#[$doc])* $variant,)+ }
+        $vis enum $type { $($(#[$doc])* $variant,)+ }
 
-        $crate::words::word_table! { $type: $([$type::$variant] = $word,)+ }
+        $crate::words::word_table! { $vis $type: $([$type::$variant] = $word,)+ }
     };
 }
 
@@ -51,6 +52,7 @@ mod tests {
     use crate::policy::condition::{ServerKind, SessionStatus};
     use crate::policy::model::{Action, KeepOf, Mode, Protection};
     use crate::policy::pressure::Resource;
+    use crate::prove::{Doing, TrialVerdict};
     use crate::report::ReportFormat;
     use crate::yaml::diagnostics::Severity;
 
@@ -61,7 +63,7 @@ mod tests {
     /// Metrics, files and scripts depend on these words, so none may change unnoticed.
     #[test]
     fn every_word_is_the_one_that_dashboards_files_and_scripts_know() {
-        let listed = listed!(CycleStep TypeLabel StatusLabel Class Outcome SessionStatus ServerKind Protection Mode Resource ReportFormat Driver RunMode Purpose Severity Proof Afterwards Action Truth KeepOf);
+        let listed = listed!(CycleStep TypeLabel StatusLabel Class Outcome SessionStatus ServerKind Protection Mode Resource ReportFormat Driver RunMode Purpose Severity Proof Afterwards Action Truth KeepOf Doing TrialVerdict);
         let expected = "\
             CycleStep: read, decide, whole\n\
             TypeLabel: user, background, recursive, other\n\
@@ -83,6 +85,8 @@ mod tests {
             Action: kill, kill immediate, kill noreplay, kill force, disconnect post_transaction, disconnect immediate, disconnect post_transaction noreplay, disconnect noreplay, cancel sql, report\n\
             Truth: TRUE, FALSE, UNKNOWN\n\
             KeepOf: all, matching\n\
+            Doing: idle, busy, transaction\n\
+            TrialVerdict: as assumed, differs, could not be tried\n\
         ";
         assert_eq!(listed, expected);
     }

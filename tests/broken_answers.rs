@@ -168,12 +168,12 @@ const IMPATIENT: Duration = Duration::from_millis(300);
 /// For a machine so busy that no answer is read within [`IMPATIENT`].
 const LESS_IMPATIENT: Duration = Duration::from_secs(3);
 
-/// Runs the story in a separate process. A thread in which the thin driver hangs never releases the lock of the panic hook, and the
+/// Runs the body of a test in a separate process. A thread in which the thin driver hangs never releases the lock of the panic hook, and the
 /// test harness needs that lock at its end.
-fn in_a_process_of_its_own(story: fn()) {
+fn in_a_process_of_its_own(body: fn()) {
     const INSIDE: &str = "ORAREAPER_TEST_INSIDE";
     if env::var_os(INSIDE).is_some() {
-        let told = std::panic::catch_unwind(story);
+        let told = std::panic::catch_unwind(body);
         std::process::exit(if told.is_ok() { 0 } else { 101 });
     }
     let name = this_test();

@@ -245,12 +245,12 @@ fn an_export_without_type_says_first_that_it_spares_everybody() {
 #[test]
 fn policy_tests_pass_fail_or_are_missing() {
     let site = Site::new();
-    let story = project("tests/cases/idle-longer-than");
-    let passed = site.orareaper(&["test", &story]);
+    let case = project("tests/cases/idle-longer-than");
+    let passed = site.orareaper(&["test", &case]);
     assert_eq!(passed.code, Some(0), "{}{}", passed.out, passed.err);
     assert!(passed.err.contains("1 passed, 0 failed"), "{}", passed.err);
     for file in ["policy.yaml", "timeline.yaml", "expect.yaml"] {
-        let text = fs::read_to_string(Path::new(&story).join(file)).expect("a case");
+        let text = fs::read_to_string(Path::new(&case).join(file)).expect("a case");
         let changed = if file == "expect.yaml" {
             text.replace("5h 12m", "5h 13m")
         } else {

@@ -391,7 +391,7 @@ fn journal_and_reports_are_complete_after_a_stop() {
         .iter()
         .map(|record| record["kind"].as_str().unwrap_or_default().to_owned())
         .collect();
-    let story = [
+    let expected = [
         "started",
         "policies_loaded",
         "database_up",
@@ -400,7 +400,7 @@ fn journal_and_reports_are_complete_after_a_stop() {
         "verification",
         "stopping",
     ];
-    assert_eq!(kinds, story);
+    assert_eq!(kinds, expected);
     let intent = &site.journalled("intent")[0];
     assert_eq!(intent["username"], "SCOTT");
     assert_eq!(intent["session"]["status"], "INACTIVE", "the evidence: {intent}");

@@ -141,7 +141,7 @@ fn configuration(fragment: &str) -> Config {
     loaded.config.unwrap_or_else(|| panic!("{}", problems.join("\n")))
 }
 
-/// The story stands still exactly when the configuration's blackouts say so, and for their reason.
+/// The policy test stands still exactly when the configuration's blackouts say so, and for their reason.
 fn stands_still_as_configured(folder: &Path, config: &Config) {
     let text = std::fs::read_to_string(folder.join("timeline.yaml")).expect("readable");
     let timeline: Value = serde_yaml::from_str(&text).expect("well-formed");
@@ -166,7 +166,7 @@ fn stands_still_as_configured(folder: &Path, config: &Config) {
     assert!(still > 0 && moving > 0, "{}", folder.display());
 }
 
-/// Each block of the cookbook checks without a warning, and decides as the stories of its first policy's name say: the folder
+/// Each block of the cookbook checks without a warning, and decides as the policy tests of its first policy's name say: the folder
 /// of that name, and those that have a dot and more after it.
 #[test]
 fn every_policy_of_the_cookbook_checks_and_decides_as_its_story_says() {
@@ -186,12 +186,12 @@ fn every_policy_of_the_cookbook_checks_and_decides_as_its_story_says() {
         assert_eq!(against_schema(&text), Vec::<String>::new(), "the block in line {line}");
         let names = policy_names(&text);
         let mut shown = BTreeSet::new();
-        let stories: Vec<PathBuf> = untold
+        let tests_of_it: Vec<PathBuf> = untold
             .iter()
             .filter(|folder| folder.file_name().and_then(|name| name.to_str()?.split('.').next()) == Some(&*names[0]))
             .cloned()
             .collect();
-        for folder in stories {
+        for folder in tests_of_it {
             match run_folder_with(&folder, |_| Ok(text.clone().into_bytes())) {
                 Ok(None) => {}
                 Ok(Some(difference)) => failed.push(format!("{}:\n{difference}", folder.display())),
@@ -204,12 +204,15 @@ fn every_policy_of_the_cookbook_checks_and_decides_as_its_story_says() {
             untold.remove(&folder);
         }
         for name in names {
-            assert!(shown.contains(&name), "line {line}: no story shows how {name} acts");
+            assert!(
+                shown.contains(&name),
+                "line {line}: no policy test shows how {name} acts"
+            );
             assert!(all.insert(name), "line {line}: a name is used twice");
         }
     }
     assert!(failed.is_empty(), "{}", failed.join("\n"));
-    assert!(untold.is_empty(), "stories of no policy: {untold:?}");
+    assert!(untold.is_empty(), "policy tests of no policy: {untold:?}");
     assert!(config.is_none(), "a configuration without a policy after it");
     assert!(all.len() >= 20, "only {} policies", all.len());
 }

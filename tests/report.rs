@@ -20,7 +20,7 @@ use orareaper::oracle::capabilities::Way;
 use orareaper::policy::condition::{Comparison, Condition, Constant, Operand, Phrase, SessionStatus};
 use orareaper::policy::model::{Action, KillClause, Limits, Mode, OrderKey, Origin, Policy, PolicySet};
 use orareaper::policy::timetable::Timetable;
-use orareaper::report::{Report, ReportFormat, ReportSubject, together};
+use orareaper::report::{PolicyRefusal, Report, ReportFormat, ReportSubject, together};
 use orareaper::session::column::{Column, Columns};
 use orareaper::session::snapshot::Snapshot;
 use orareaper::terminal::TextStyle;
@@ -445,11 +445,24 @@ fn a_database_that_could_not_be_read_has_its_place_in_every_format() {
 #[test]
 fn an_open_breaker_is_told_in_every_format() {
     let mut report = report(SESSIONS, vec![idle_policy()]);
-    report.refusals = vec!["idle: breaker open: 9 candidates of 10 user sessions on instance 1".into()];
+    report.refusals = vec![PolicyRefusal {
+        policy: "idle".into(),
+        why: "breaker open: 9 candidates of 10 user sessions on instance 1".into(),
+    }];
     for format in ReportFormat::ALL {
         let rendered = report.render(format);
-        assert!(rendered.contains("9 candidates of 10"), "{}: {rendered}", format.name());
+        assert!(
+            rendered.contains("idle: breaker open: 9 candidates of 10"),
+            "{}: {rendered}",
+            format.name()
+        );
     }
+    let table = report.render(ReportFormat::Csv);
+    let mut table = csv::Reader::from_reader(table.as_bytes());
+    let heads = table.headers().expect("a head").clone();
+    let of = |name: &str| heads.iter().position(|head| head == name).expect("a column");
+    let first = table.records().next().expect("a row").expect("CSV");
+    assert_eq!((&first[of("policy")], &first[of("decision")]), ("idle", "refusal"));
 }
 
 #[test]

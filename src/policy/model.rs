@@ -345,7 +345,7 @@ impl fmt::Display for Protection {
     }
 }
 
-word_table! { Action:
+word_table! { pub Action:
     [Action::Kill { clause: KillClause::Plain }] = "kill",
     [Action::Kill { clause: KillClause::Immediate }] = "kill immediate",
     [Action::Kill { clause: KillClause::NoReplay }] = "kill noreplay",

@@ -25,53 +25,29 @@ use serde::Serialize;
 
 use crate::oracle::Error;
 
-/// What a decoy does when an action reaches it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Doing {
-    /// Nothing.
-    Idle,
-    /// A query that takes long.
-    Busy,
-    /// Nothing, in an open transaction.
-    Transaction,
-}
-
-impl Doing {
-    /// All of them, in the order of the trials.
-    pub(crate) const ALL: [Doing; 3] = [Doing::Idle, Doing::Busy, Doing::Transaction];
-
-    /// Its word.
-    pub(crate) const fn name(self) -> &'static str {
-        match self {
-            Doing::Idle => "idle",
-            Doing::Busy => "busy",
-            Doing::Transaction => "transaction",
-        }
+crate::words::words! {
+    /// What a decoy does when an action reaches it, in the order of the trials.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub(crate) enum Doing {
+        /// Nothing.
+        Idle = "idle",
+        /// A query that takes long.
+        Busy = "busy",
+        /// Nothing, in an open transaction.
+        Transaction = "transaction",
     }
 }
 
-/// What came of a trial.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum TrialVerdict {
-    /// The database does what orareaper assumes.
-    AsAssumed,
-    /// It does something else.
-    Differs,
-    /// It could not be tried.
-    Untried,
-}
-
-impl TrialVerdict {
-    /// All of them, in the order of the counts.
-    pub(crate) const ALL: [TrialVerdict; 3] = [TrialVerdict::AsAssumed, TrialVerdict::Differs, TrialVerdict::Untried];
-
-    /// Its words.
-    pub(crate) const fn name(self) -> &'static str {
-        match self {
-            TrialVerdict::AsAssumed => "as assumed",
-            TrialVerdict::Differs => "differs",
-            TrialVerdict::Untried => "could not be tried",
-        }
+crate::words::words! {
+    /// What came of a trial, in the order of the counts.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub(crate) enum TrialVerdict {
+        /// The database does what orareaper assumes.
+        AsAssumed = "as assumed",
+        /// It does something else.
+        Differs = "differs",
+        /// It could not be tried.
+        Untried = "could not be tried",
     }
 }
 

@@ -96,7 +96,11 @@ impl Report {
         };
         let unread = self.unread.iter().map(|why| of_all("unread", why));
         let notes = self.notes.iter().map(|note| of_all("note", note));
-        let refusals = self.refusals.iter().map(|refusal| of_all("refusal", refusal));
+        let refusals = self.refusals.iter().map(|refusal| Aside {
+            policy: Some(&refusal.policy),
+            kind: "refusal",
+            words: refusal.to_string().into(),
+        });
         let rehearsals = self
             .rehearsals()
             .filter(|(_, rehearsal)| rehearsal.all.would_have_ended() > 0)

@@ -75,7 +75,7 @@ impl Report {
                 h1 { (self.database) " " (label(self.mode, self.mode_words())) }
                 p { "orareaper, " (self.taken_at_words()) ". " (done) }
             }
-            @for note in self.notes.iter().chain(&self.refusals) { p.note { (with_code(note)) } }
+            @for note in self.notes_and_refusals() { p.note { (with_code(&note)) } }
             (self.tiles())
             (self.charts())
             (self.freed())

@@ -23,7 +23,7 @@ struct ReportDocument<'a> {
     error: Option<&'a str>,
     notes: &'a [String],
     /// Open breakers and suspended groups.
-    refusals: &'a [String],
+    refusals: Vec<String>,
     /// What became of the sessions that dry runs would have ended.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     rehearsals: Vec<RehearsalDocument<'a>>,
@@ -86,7 +86,7 @@ impl Report {
             },
             error: self.unread.as_deref(),
             notes: &self.notes,
-            refusals: &self.refusals,
+            refusals: self.refusals.iter().map(ToString::to_string).collect(),
             rehearsals: self
                 .rehearsals()
                 .filter_map(|(policy, rehearsal)| RehearsalDocument::of(policy, rehearsal))

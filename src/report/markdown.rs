@@ -23,8 +23,8 @@ impl Report {
             counted(self.sessions, "session"),
             self.summary.words()
         );
-        for note in self.notes.iter().chain(&self.refusals) {
-            let _ = writeln!(out, "> **Note:** {}\n", escaped(note));
+        for note in self.notes_and_refusals() {
+            let _ = writeln!(out, "> **Note:** {}\n", escaped(&note));
         }
         for part in &self.policies {
             self.policy_markdown(part, &mut out);

@@ -23,6 +23,8 @@ mod table;
 mod text;
 mod totals;
 
+use std::borrow::Cow;
+use std::fmt;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
@@ -32,7 +34,7 @@ use crate::decide::guard::Ruling;
 use crate::decide::in_force::RunMode;
 use crate::decide::plan::Plan;
 pub(crate) use crate::decide::reason::DecisionCounts;
-use crate::decide::reason::{OpenBreaker, Verdict};
+use crate::decide::reason::Verdict;
 use crate::decide::used_again::{PolicyRehearsal, Rehearsals};
 use crate::oracle::capabilities::Way;
 use crate::policy::model::{Action, PolicySet};
@@ -88,8 +90,8 @@ pub struct Report {
     pub notes: Vec<String>,
     /// One for each policy in force, in file and list order.
     pub policies: Vec<PolicyPart>,
-    /// The open breakers and the suspended groups, as sentences.
-    pub refusals: Vec<String>,
+    /// The open breakers and the suspended groups.
+    pub refusals: Vec<PolicyRefusal>,
     /// The numbers of all decisions.
     pub summary: DecisionCounts,
     /// What the charts show.
@@ -355,19 +357,41 @@ fn policies(subject: &ReportSubject<'_>) -> Vec<PolicyPart> {
     parts.collect()
 }
 
-fn refusals(subject: &ReportSubject<'_>) -> Vec<String> {
-    let breakers = subject.ruling.open_breakers.iter();
-    let breakers = breakers.map(|breaker| breaker_words(breaker, subject.set));
-    let groups = subject.ruling.suspended.iter();
-    let groups = groups.map(|group| format!("{}: {}", subject.set.policies[group.policy].name, group));
-    breakers.chain(groups).collect()
+/// Why a policy does not act on anybody, or not on a group.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PolicyRefusal {
+    /// The policy.
+    pub policy: String,
+    /// Why, as a clause.
+    pub why: String,
 }
 
-fn breaker_words(breaker: &OpenBreaker, set: &PolicySet) -> String {
-    format!(
-        "{}: breaker open: {breaker}; its whole plan is refused",
-        set.policies[breaker.policy].name
-    )
+impl fmt::Display for PolicyRefusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.policy, self.why)
+    }
+}
+
+impl Report {
+    /// The sentences above all decisions.
+    fn notes_and_refusals(&self) -> impl Iterator<Item = Cow<'_, str>> {
+        let notes = self.notes.iter().map(|note| Cow::Borrowed(note.as_str()));
+        notes.chain(self.refusals.iter().map(|refusal| refusal.to_string().into()))
+    }
+}
+
+fn refusals(subject: &ReportSubject<'_>) -> Vec<PolicyRefusal> {
+    let refused = |policy: usize, why: String| PolicyRefusal {
+        policy: subject.set.policies[policy].name.to_string(),
+        why,
+    };
+    let breakers = subject.ruling.open_breakers.iter().map(|breaker| {
+        let why = format!("breaker open: {breaker}; its whole plan is refused");
+        refused(breaker.policy, why)
+    });
+    let groups = subject.ruling.suspended.iter();
+    let groups = groups.map(|group| refused(group.policy, group.to_string()));
+    breakers.chain(groups).collect()
 }
 
 /// A session as far as it is known, `?` for an unknown part.

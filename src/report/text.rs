@@ -46,8 +46,8 @@ impl Report {
             self.statuses()
         );
         push(&mut out, &clip(&sessions, style.width));
-        for note in self.notes.iter().chain(&self.refusals) {
-            wrapped(&mut out, "! ", &visible(note), style, Colour::Yellow);
+        for note in self.notes_and_refusals() {
+            wrapped(&mut out, "! ", &visible(&note), style, Colour::Yellow);
         }
         let acts = |part: &&PolicyPart| part.decisions.iter().any(|line| !line.is_spared());
         for part in self

@@ -97,8 +97,8 @@ fn less_or_more_is_said_and_the_exit_status_stays() {
         "{}",
         broken.err
     );
-    let story = project("tests/cases/idle-longer-than");
-    let passed = site.orareaper(&["test", "--quiet", &story]);
+    let case = project("tests/cases/idle-longer-than");
+    let passed = site.orareaper(&["test", "--quiet", &case]);
     assert_eq!((passed.code, &*passed.out, &*passed.err), (Some(0), "", ""));
     let both = site.orareaper(&["check", "-q", "-v", "policies"]);
     assert!(
@@ -262,8 +262,8 @@ fn a_hyphen_is_standard_input_or_output_or_refused_with_the_reason() {
         assert_eq!(told.code, Some(2), "{arguments:?}: {}", told.err);
         assert!(told.err.contains(why), "{arguments:?}: {}", told.err);
     }
-    let story = project("tests/cases/idle-longer-than");
-    let xml = site.orareaper(&["test", &story, "--junit", "-"]);
+    let case = project("tests/cases/idle-longer-than");
+    let xml = site.orareaper(&["test", &case, "--junit", "-"]);
     assert!(
         xml.out.starts_with("<?xml") && xml.err.contains("ok      "),
         "{}{}",
@@ -276,14 +276,14 @@ fn a_hyphen_is_standard_input_or_output_or_refused_with_the_reason() {
 #[test]
 fn a_closed_pipe_ends_a_command_quietly() {
     let site = desk();
-    let story = project("tests/cases/idle-longer-than");
+    let case = project("tests/cases/idle-longer-than");
     let commands: [&[&str]; 11] = [
         &["--help"],
         &["--version"],
         &["man"],
         &["completions", "bash"],
         &["check", "--print-schema"],
-        &["test", &story],
+        &["test", &case],
         &PLAN,
         &[
             "plan",

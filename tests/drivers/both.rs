@@ -15,13 +15,13 @@ use orareaper::oracle::{Driver, Login, Secret, Target};
 const ONLY_OCI: &str = "ORAREAPER_TEST_ONLY_OCI";
 const NO_CLIENT: &str = "ORAREAPER_TEST_NO_CLIENT";
 
-/// Runs the story of the test that calls it with each driver.
-pub(crate) fn on_both_drivers(story: fn(Driver)) {
+/// Runs the body of the test that calls it with each driver.
+pub(crate) fn on_both_drivers(body: fn(Driver)) {
     if env::var_os(ONLY_OCI).is_some() {
-        story(Driver::Oci);
+        body(Driver::Oci);
         return;
     }
-    story(Driver::Thin);
+    body(Driver::Thin);
     let name = this_test();
     let Some(client) = client() else {
         assert!(
@@ -54,10 +54,10 @@ pub(crate) fn on_both_drivers(story: fn(Driver)) {
     );
 }
 
-/// Runs the test's story in a process whose loader is not led to a client library.
-pub(crate) fn without_client_library(story: fn()) {
+/// Runs the test's body in a process whose loader is not led to a client library.
+pub(crate) fn without_client_library(body: fn()) {
     if env::var_os(NO_CLIENT).is_some() {
-        story();
+        body();
         return;
     }
     let name = this_test();

@@ -95,7 +95,7 @@ const CIRCLES: &[(&[&str], &str)] = &[
     ),
     (
         &["policy_test"],
-        "the head holds a story's lines, its file what is written of them",
+        "the head holds a policy test's lines, its file what is written of them",
     ),
 ];
 

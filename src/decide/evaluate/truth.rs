@@ -24,7 +24,7 @@ const YES: u8 = 1;
 /// The bit of a truth value for the map `no`.
 const NO: u8 = 2;
 
-word_table! { Truth:
+word_table! { pub Truth:
     [Truth::True] = "TRUE",
     [Truth::False] = "FALSE",
     [Truth::Unknown] = "UNKNOWN",
