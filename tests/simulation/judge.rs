@@ -135,15 +135,16 @@ impl Judge {
         let begun = self.memory[entry].begun.get(&number).cloned();
         let begun = begun.unwrap_or_else(|| panic!("sent without an intent: {asked:?}"));
         if let Err(why) = self.check(entry, base, &begun, asked, limit) {
+            let its_base = self.entries[entry].as_ref().map(|entry| entry.base);
             let earlier: Vec<&Sent> = self
                 .sent
                 .iter()
                 .rev()
-                .filter(|sent| sent.entry == entry)
-                .take(4)
+                .filter(|sent| Some(sent.base) == its_base)
+                .take(8)
                 .collect();
             panic!(
-                "{why}: {asked:?} by {begun:?} of {:?} on {:?} after {earlier:#?}",
+                "{why}: {asked:?} by {begun:?} of {:?} on {:?} after {earlier:?}",
                 self.entries[entry],
                 base.find(begun.key)
             );

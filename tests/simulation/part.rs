@@ -154,6 +154,7 @@ impl Stage {
 
     /// Starts the daemon with these entries, from what the journal says.
     pub(crate) fn start(self: &Arc<Self>, entries: &[Option<Entry>]) {
+        self.trace(|| "start".to_owned());
         let clock = self.clock();
         let (metrics, status) = (Arc::new(Metrics::new()), SharedStatus::default());
         let opened = EventSink::open_without_a_thread(self.state.path(), Arc::clone(&clock), metrics, status);
@@ -241,6 +242,7 @@ impl Stage {
 
     /// An entry is new in the configuration; `history` is what the journal says.
     pub(crate) fn add(self: &Arc<Self>, at: usize, entry: &Entry, history: &History) {
+        self.trace(|| format!("add {at}: {entry:?}"));
         let name: Arc<str> = Setting::name(at).into();
         let (rules, place) = self.rules(at, entry);
         let reach = self.reach(at, entry, &name);
@@ -308,6 +310,7 @@ impl Stage {
 
     /// An entry says something else.
     pub(crate) fn reload(&self, at: usize, entry: &Entry) {
+        self.trace(|| format!("reload {at}: {entry:?}"));
         let part = lock(&self.parts)[at].clone().expect("it is configured");
         let (rules, place) = self.rules(at, entry);
         assert_eq!(part.place, place, "it is another database");
@@ -319,6 +322,7 @@ impl Stage {
 
     /// An entry is no longer configured.
     pub(crate) fn remove(&self, at: usize) {
+        self.trace(|| format!("remove {at}"));
         let Some(part) = lock(&self.parts)[at].take() else {
             return;
         };

@@ -419,10 +419,14 @@ impl Stage {
                     *self.chance().pick(&[STEP, -STEP])
                 } else {
                     0
-                }
+                };
+                self.trace(|| format!("the clock of base {at} is off by {}", base.offset));
             }
             // Forward together with a database's, while the daemon is down, nobody could tell it from time.
-            None => self.set_host_clock(-STEP),
+            None => {
+                self.trace(|| "the host's clock is set back".to_owned());
+                self.set_host_clock(-STEP);
+            }
         }
     }
 

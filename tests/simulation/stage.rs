@@ -247,8 +247,16 @@ impl Stage {
         who
     }
 
+    /// With `ORAREAPER_TRACE` set, what happens is printed.
+    pub(crate) fn trace(&self, what: impl FnOnce() -> String) {
+        if std::env::var_os("ORAREAPER_TRACE").is_some() {
+            eprintln!("{}: {}", self.now(), what());
+        }
+    }
+
     /// A statement is sent.
     pub(crate) fn sends(&self, who: Who, base: usize, asked: &Asked, limit: Duration) {
+        self.trace(|| format!("{who:?} sends {asked:?} to base {base}"));
         let bases = self.bases();
         self.judge().sends(who, &bases[base], asked, limit);
     }
@@ -318,6 +326,7 @@ impl Stage {
 
     /// The daemon is gone from one moment to the next.
     pub(crate) fn crash(&self, torn: bool) -> ! {
+        self.trace(|| format!("crash, torn: {torn}"));
         let written = std::fs::metadata(journal::file(self.state.path(), 0)).expect("a journal");
         let bytes = written.len();
         self.will_crash(None);
