@@ -198,6 +198,7 @@ fn about_actions() -> Vec<Event> {
             since: at(),
             sql_exec: None,
             certain: true,
+            was_killed: false,
             state: FollowState::Waiting,
         },
         proof: Proof::Gone,

@@ -368,7 +368,7 @@ fn who_else_ends(warrant: &Warrant, hands: &mut Hands<'_>) -> Option<StepAnswer>
 fn ends_unrecorded(taken: &Snapshot, (sid, serial): (u32, u32)) -> bool {
     (0..taken.rows()).any(|row| {
         (taken.id(row, Column::Sid), taken.id(row, Column::Serial)) == (Some(sid), Some(serial))
-            && taken.text(row, Column::Status) != Some("KILLED")
+            && !taken.is_killed(row)
     })
 }
 

@@ -144,14 +144,9 @@ impl Parts {
 
     /// Has what the journal knows count for all entries of each database.
     fn seed(&self, config: &Config, history: &History) {
-        for database in &config.databases {
-            let (name, place) = (&database.name, database.place());
-            if let Some(identity) = history.identity(name, &place) {
-                let done = history.memory(name, &place).ledger.own();
-                self.siblings.seed(name, identity.clone(), done);
-            }
-        }
-        self.siblings.seed_left(history.left());
+        let configured = config.databases.iter();
+        let configured = configured.map(|database| (Arc::clone(&database.name), database.place()));
+        self.siblings.learn(history, configured);
     }
 
     /// What the journal knows now.

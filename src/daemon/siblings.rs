@@ -12,6 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use chrono::TimeDelta;
 
 use crate::decide::ledger::{LedgerEntry, later};
+use crate::journal::read::History;
 use crate::oracle::identity::DatabaseIdentity;
 
 /// All connected entries, and what those did that are there no longer.
@@ -68,9 +69,20 @@ impl Siblings {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Has what the journal knows count for all entries of each database; each of `configured` by its name and its place.
+    pub fn learn(&self, history: &History, configured: impl IntoIterator<Item = (Arc<str>, Arc<str>)>) {
+        for (name, place) in configured {
+            if let Some(identity) = history.identity(&name, &place) {
+                let done = history.memory(&name, &place).ledger.own();
+                self.seed(&name, identity.clone(), done);
+            }
+        }
+        self.seed_left(history.left());
+    }
+
     /// Enters an entry that has not connected yet, as the journal knows it: its recent actions count for the others from the first
     /// snapshot on.
-    pub fn seed(&self, name: &Arc<str>, identity: DatabaseIdentity, done: Vec<LedgerEntry>) {
+    fn seed(&self, name: &Arc<str>, identity: DatabaseIdentity, done: Vec<LedgerEntry>) {
         let acts = false;
         let seed = KnownSibling { identity, done, acts };
         self.known().entries.entry(Arc::clone(name)).or_insert(seed);
@@ -78,7 +90,7 @@ impl Siblings {
 
     /// Enters what the journal knows to have been done to databases, under whatever name they had then. What an entry has in its own
     /// memory does not count twice.
-    pub(crate) fn seed_left(&self, left: Vec<(Arc<DatabaseIdentity>, LedgerEntry)>) {
+    fn seed_left(&self, left: Vec<(Arc<DatabaseIdentity>, LedgerEntry)>) {
         self.known().leave(left);
     }
 

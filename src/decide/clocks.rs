@@ -184,6 +184,7 @@ mod tests {
             sent: true,
             hindrance: None,
             seen: None,
+            was_killed: false,
         }
     }
 

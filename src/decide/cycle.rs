@@ -245,6 +245,8 @@ pub struct Done {
     pub(crate) hindrance: Option<Hindrance>,
     /// By what the session's next call is seen, as it was in the snapshot behind the action.
     pub(crate) seen: Option<CallSigns<'static>>,
+    /// Whether its STATUS was KILLED there.
+    pub(crate) was_killed: bool,
 }
 
 impl Done {
@@ -263,6 +265,7 @@ impl Done {
             sent: false,
             hindrance: None,
             seen: None,
+            was_killed: false,
         }
     }
 
@@ -272,6 +275,7 @@ impl Done {
         let row = snapshot.find(self.key);
         Done {
             seen: row.map(|row| CallSigns::of(snapshot, row, self.at).into_owned()),
+            was_killed: row.is_some_and(|row| snapshot.is_killed(row)),
             ..self
         }
     }
@@ -370,6 +374,7 @@ pub fn remember(memory: &mut Memory, done: Done) {
                 since: done.at,
                 sql_exec: done.sql_exec,
                 certain: done.outcome != Outcome::Unknown,
+                was_killed: done.was_killed,
                 state: FollowState::Waiting,
             },
         );
@@ -406,6 +411,7 @@ mod tests {
             sent: false,
             hindrance: None,
             seen: None,
+            was_killed: false,
         };
         let mut memory = Memory::default();
         remember(&mut memory, done(RunMode::DryRun, Outcome::Assumed));
@@ -437,6 +443,7 @@ mod tests {
                 sent,
                 hindrance,
                 seen: None,
+                was_killed: false,
             };
             let key = done.key;
             remember(&mut memory, done);

@@ -96,26 +96,36 @@ impl<'a> Situation<'a> {
         counted.any(|begun| begun.key == key)
     }
 
-    /// The next action of this policy on a session that its own earlier action has not ended, if it is due.
+    /// The next step of this policy's ladder on a session that its own earlier action has not ended, if it is due.
     ///
     /// The ladder's actions grow strictly stronger, so the last action shows the rung. If it is unknown whether that action
-    /// happened, and the session is not KILLED, the same rung is taken again, so that no softer one is skipped. A dry run
-    /// assumes that its action ended the session, so it has nothing to escalate.
-    fn next_rung(&self, in_force: InForce, key: SessionKey, killed: bool) -> Option<Action> {
+    /// happened, and the session does not show it, the same rung is taken again, so that no softer one is skipped: from itself, or
+    /// from the rung below where that one has left the session KILLED. A dry run assumes that its action ended the session, so it has
+    /// nothing to escalate.
+    fn next_rung(&self, in_force: InForce, key: SessionKey, killed: bool) -> Option<LadderStep> {
         let policy = &self.set().policies[in_force.index()];
         let followed = self.following.get(key)?;
         let own = followed.policy == policy.name && followed.mode == RunMode::Enforce;
         if !own || in_force.mode() != RunMode::Enforce {
             return None;
         }
-        let mut ladder = policy.actions();
-        let next = *policy
-            .escalate
-            .get(ladder.position(|action| action == followed.action)?)?;
+        let last = followed.action;
+        let rung = policy.actions().position(|action| action == last)?;
+        let next = *policy.escalate.get(rung)?;
         let waited = (self.now - followed.since).num_seconds();
-        let due = u64::try_from(waited).is_ok_and(|waited| waited >= next.after);
-        let is_next = followed.certain || killed;
-        due.then_some(if is_next { next.action } else { followed.action })
+        if !u64::try_from(waited).is_ok_and(|waited| waited >= next.after) {
+            return None;
+        }
+        let below = || policy.actions().nth(rung.checked_sub(1)?);
+        let next = next.action;
+        Some(match followed.certain || killed && !followed.was_killed {
+            true => LadderStep { last, next },
+            false if killed => LadderStep {
+                last: below()?,
+                next: last,
+            },
+            false => LadderStep { last, next: last },
+        })
     }
 
     /// The number of existing user sessions, by instance, that a dry run assumes to be gone.
@@ -129,6 +139,15 @@ impl<'a> Situation<'a> {
         }
         gone
     }
+}
+
+/// A step of a ladder.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct LadderStep {
+    /// The rung that has not ended the session; the next one itself, where nobody knows whether it was taken.
+    last: Action,
+    /// The rung that is due.
+    next: Action,
 }
 
 /// Whether a dry run assumes that the session ended.
@@ -243,12 +262,10 @@ fn escalations(
     }
     let due = |row: usize| {
         let key = snapshot.key(row)?;
-        let last = situation.following.get(key)?.action;
-        let killed = snapshot.text(row, Column::Status) == Some("KILLED");
         if situation.is_under_way(in_force, key) {
             return None;
         }
-        let next = situation.next_rung(in_force, key, killed)?;
+        let LadderStep { last, next } = situation.next_rung(in_force, key, snapshot.is_killed(row))?;
         if next == last {
             return None;
         }
@@ -320,8 +337,7 @@ fn entry(
 
 /// The rung that is due again because nobody knows whether it was taken.
 fn again(in_force: InForce, situation: &Situation<'_>, key: SessionKey) -> Option<Action> {
-    let last = situation.following.get(key)?.action;
-    let next = situation.next_rung(in_force, key, false)?;
+    let LadderStep { last, next } = situation.next_rung(in_force, key, false)?;
     (next == last && !situation.is_under_way(in_force, key)).then_some(next)
 }
 

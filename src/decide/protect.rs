@@ -15,7 +15,7 @@ use std::collections::HashSet;
 use crate::policy::model::Protection;
 use crate::session::SessionKey;
 use crate::session::column::Column;
-use crate::session::snapshot::{Field, OWN_TRANSACTION, Snapshot, SnapshotSource};
+use crate::session::snapshot::{Field, KILLED, OWN_TRANSACTION, Snapshot, SnapshotSource};
 use crate::session::store::Codes;
 
 pub(crate) use accounts::Accounts;
@@ -305,7 +305,7 @@ fn by_type(known: ColumnState<'_>) -> Under {
 
 fn by_status(known: ColumnState<'_>) -> Under {
     match known {
-        ColumnState::Missing | ColumnState::Null | ColumnState::Text("KILLED") => Under::of(Protection::Dying),
+        ColumnState::Missing | ColumnState::Null | ColumnState::Text(KILLED) => Under::of(Protection::Dying),
         ColumnState::Text("CACHED") => Under::of(Protection::Xa),
         ColumnState::Text(_) => Under::default(),
     }

@@ -13,7 +13,6 @@ use crate::decide::evaluate::truth::Truth;
 use crate::decide::in_force::EffectiveLimits;
 use crate::decide::protect::{ProtectionFacts, Under, by_transaction, protections};
 use crate::policy::model::{Action, Exemption, Policy, Protection};
-use crate::session::column::Column;
 use crate::session::snapshot::Snapshot;
 
 /// The sessions of a snapshot, with what can stand in the way of an action on each.
@@ -86,7 +85,7 @@ impl<'a> AskedSessions<'a> {
     }
 
     fn is_killed(&self, row: usize) -> bool {
-        self.snapshot.text(row, Column::Status) == Some("KILLED")
+        self.snapshot.is_killed(row)
     }
 
     /// The first protection that holds for the session and that the policy does not lift: all of them, but for `dying` where an

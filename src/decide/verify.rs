@@ -38,7 +38,7 @@ use crate::decide::reason::Obstacle;
 use crate::policy::model::Action;
 use crate::session::SessionKey;
 use crate::session::column::Column;
-use crate::session::snapshot::{Field, Snapshot};
+use crate::session::snapshot::{Field, KILLED, Snapshot};
 use crate::words::words;
 
 /// A session that is still there this long after its kill was accepted lingers.
@@ -64,6 +64,8 @@ pub struct Followed {
     pub sql_exec: Option<(String, Option<i64>)>,
     /// Whether the statement is known to have been accepted; not if the connection broke or the daemon ended.
     pub certain: bool,
+    /// Whether the session was KILLED before, by the rung below: then its STATUS tells nothing of this action.
+    pub was_killed: bool,
     /// Its state.
     pub state: FollowState,
 }
@@ -385,7 +387,7 @@ impl Following {
             let overdue = now - followed.since >= limit;
             let seen = snapshot.is_complete(key.inst_id) && (row.is_some() || !may_be_there(*key, snapshot));
             // Whatever the answer was: the statement arrived.
-            followed.certain |= row.is_some_and(|row| snapshot.text(row, Column::Status) == Some("KILLED"));
+            followed.certain |= !followed.was_killed && row.is_some_and(|row| snapshot.is_killed(row));
             let proof = if seen {
                 prove(followed, snapshot, row, now, overdue)
             } else {
@@ -458,13 +460,13 @@ fn prove(
         }
         Action::Disconnect { .. }
             if followed.action.waits_for_commit()
-                && snapshot.text(row, Column::Status) != Some("KILLED")
+                && !snapshot.is_killed(row)
                 && snapshot.text(row, Column::Taddr).is_some() =>
         {
             deadline
         }
         Action::Kill { .. } | Action::Disconnect { .. } => {
-            let killed = snapshot.text(row, Column::Status) == Some("KILLED");
+            let killed = snapshot.is_killed(row);
             let detached = snapshot.text(row, Column::Server) == Some("PSEUDO");
             let idle = snapshot.has(Column::Taddr) && snapshot.text(row, Column::Taddr).is_none();
             if killed && detached && idle {
@@ -490,7 +492,7 @@ fn was_not_killed(followed: &Followed, snapshot: &Snapshot, row: usize, age: Tim
     is_kill
         && !followed.certain
         && age >= LINGERS_AFTER
-        && shown.is_some_and(|status| status != "KILLED")
+        && shown.is_some_and(|status| status != KILLED)
         && snapshot.instances().iter().all(|instance| instance.complete)
         && !(0..snapshot.rows()).any(|row| may_carry_it_out(followed, snapshot, row))
 }

@@ -329,7 +329,7 @@ fn policy_part(subject: &ExplainedSession<'_>, index: usize, one: &Snapshot) -> 
     let selects = evaluate(&both, one).get(0);
     let under = protections(one, subject.facts);
     let bound = subject.rules.limits().undo_records_of(policy);
-    let tells = policy.action == Action::Report && one.text(0, Column::Status) == Some("KILLED");
+    let tells = policy.action == Action::Report && one.is_killed(0);
     ExplainedPolicy {
         name: Arc::clone(&policy.name),
         action: policy.action,

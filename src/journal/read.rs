@@ -31,6 +31,7 @@ use crate::oracle::identity::DatabaseIdentity;
 use crate::policy::model::Action;
 use crate::session::SessionKey;
 use crate::session::column::Column;
+use crate::session::snapshot::KILLED;
 
 /// Older files are not read: budgets count over a day, and the host's clock may be an hour off the database's.
 pub(super) const REMEMBERED: TimeDelta = TimeDelta::hours(25);
@@ -444,6 +445,7 @@ pub(crate) fn done_of(intent: &Intent, outcome: Outcome, sql_exec: Option<(Strin
         sent: false,
         hindrance: None,
         seen: None,
+        was_killed: matches!(intent.session.get(Column::Status), Some(EvidenceValue::Text(status)) if status == KILLED),
     }
 }
 
@@ -467,6 +469,7 @@ fn followed(done: Done, state: FollowState) -> Followed {
         since: done.at,
         sql_exec: done.sql_exec,
         certain: done.outcome != Outcome::Unknown,
+        was_killed: done.was_killed,
         state,
     }
 }

@@ -102,6 +102,7 @@ fn verification(intent: &Arc<Intent>, proof: Proof) -> Event {
                 since: intent.taken_at,
                 sql_exec: None,
                 certain: true,
+                was_killed: false,
                 state: FollowState::Waiting,
             },
             proof,

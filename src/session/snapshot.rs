@@ -22,6 +22,9 @@ use crate::session::time::DbTime;
 
 pub(crate) use restore::Restoring;
 
+/// V$SESSION.STATUS of a session that is to be killed (Oracle Database Reference, "V$SESSION").
+pub(crate) const KILLED: &str = "KILLED";
+
 /// The most sessions in a snapshot. Oracle's own limit (SESSIONS) is 65,535 for each instance.
 pub(crate) const MAX_ROWS: usize = 1_000_000;
 
@@ -203,6 +206,12 @@ impl Snapshot {
     #[must_use]
     pub fn text(&self, row: usize, column: Column) -> Option<&str> {
         self.texts(column)?.get(row)
+    }
+
+    /// Whether its STATUS is known to be KILLED.
+    #[must_use]
+    pub(crate) fn is_killed(&self, row: usize) -> bool {
+        self.text(row, Column::Status) == Some(KILLED)
     }
 
     /// A number; `None` if it is NULL or missing.

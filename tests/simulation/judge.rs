@@ -165,6 +165,7 @@ impl Judge {
             under_way: true,
             ended: base.now,
             clients: hit.and_then(|hit| hit.group).map(clients),
+            lay: hit.is_some_and(|hit| hit.mark.is_some()),
         });
         self.memory[entry].begun.get_mut(&number).expect("it is begun").sent = true;
     }
@@ -341,7 +342,7 @@ impl Judge {
             return Ok(false);
         };
         let lies = base.find(begun.key).is_some_and(|session| session.mark.is_some());
-        let certain = on.told == Told::Accepted || lies;
+        let certain = on.told == Told::Accepted || lies && !on.lay;
         let mut again = false;
         if on.policy == rule.name {
             let ladder: Vec<Clause> = [rule.action]

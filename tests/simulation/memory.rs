@@ -79,6 +79,8 @@ pub(crate) struct Sent {
     pub(crate) ended: i64,
     /// The clients that it was one of.
     pub(crate) clients: Option<usize>,
+    /// Whether it was dying before: then that it is shows nothing of this statement.
+    pub(crate) lay: bool,
 }
 
 /// An action whose intent is on the disk.

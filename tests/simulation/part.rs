@@ -174,23 +174,24 @@ impl Stage {
                 leader: None,
             },
         });
-        for (at, entry) in entries.iter().enumerate() {
-            if let Some(entry) = entry {
-                let (name, place): (Arc<str>, _) = (Setting::name(at).into(), self.rules(at, entry).1);
-                if let Some(identity) = history.identity(&name, &place) {
-                    let shared = lock(&self.shared);
-                    let siblings = &shared.as_ref().expect("it runs").settings.siblings;
-                    let done = history.memory(&name, &place).ledger.own();
-                    siblings.seed(&name, identity.clone(), done);
-                }
-            }
-        }
+        self.learn(entries, &history);
         for (at, entry) in entries.iter().enumerate() {
             self.judge().memory[at].restarts();
             if let Some(entry) = entry {
                 self.add(at, entry, &history);
             }
         }
+    }
+
+    /// What the journal knows counts for every entry of a database, as at a start and a reload of the service.
+    pub(crate) fn learn(&self, entries: &[Option<Entry>], history: &History) {
+        let configured = entries.iter().enumerate().filter_map(|(at, entry)| {
+            let place = self.rules(at, entry.as_ref()?).1;
+            Some((Setting::name(at).into(), place))
+        });
+        let shared = lock(&self.shared);
+        let siblings = &shared.as_ref().expect("it runs").settings.siblings;
+        siblings.learn(history, configured);
     }
 
     fn settings(&self, at: usize, entry: &Entry) -> Settings {

@@ -173,6 +173,9 @@ impl Run {
                 let history = self.history();
                 let says = stage.chance().pick(&stage.setting.entries[at].says).clone();
                 stage.judge().memory[at].restarts();
+                let mut entries = self.entries();
+                entries[at] = Some(says.clone());
+                stage.learn(&entries, &history);
                 stage.add(at, &says, &history);
             }
         }

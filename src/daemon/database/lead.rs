@@ -19,7 +19,6 @@ use crate::decide::ledger::LedgerEntry;
 use crate::decide::reason::{Obstacle, Why};
 use crate::decide::standstill::Standstill;
 use crate::session::SessionKey;
-use crate::session::column::Column;
 use crate::session::snapshot::Snapshot;
 
 /// Why warrants are dropped when a term begins or ends.
@@ -86,7 +85,7 @@ impl DatabaseLoop {
     pub(super) fn watch_the_other(&mut self, cycle: &Cycle, snapshot: &Snapshot, now: DateTime<Utc>) {
         for (key, policy) in std::mem::take(&mut self.lead.would) {
             let row = snapshot.find(key);
-            let is_killed = row.is_some_and(|row| snapshot.text(row, Column::Status) == Some("KILLED"));
+            let is_killed = row.is_some_and(|row| snapshot.is_killed(row));
             if is_killed || row.is_none() && snapshot.is_complete(key.inst_id) {
                 let mode = RunMode::Enforce;
                 self.memory.ledger.enter(LedgerEntry {

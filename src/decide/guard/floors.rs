@@ -12,7 +12,7 @@ use crate::decide::plan::{readable, sort_worst_first};
 use crate::policy::model::{Keep, KeepOf, Policy};
 use crate::session::column::Column;
 use crate::session::groups::Groups;
-use crate::session::snapshot::Snapshot;
+use crate::session::snapshot::{KILLED, Snapshot};
 
 /// The floors of one policy in one snapshot.
 pub(super) struct Floors<'a> {
@@ -91,7 +91,7 @@ fn live(snapshot: &Snapshot, gone: &[bool]) -> Vec<bool> {
     };
     let is_user = types.judged(|text| text == Some("USER"));
     let status = snapshot.texts(Column::Status);
-    let is_dying = status.map(|texts| texts.judged(|text| text == Some("KILLED")));
+    let is_dying = status.map(|texts| texts.judged(|text| text == Some(KILLED)));
     let counts = |(row, gone): (usize, &bool)| {
         let dying = match (status, &is_dying) {
             (Some(texts), Some(is_dying)) => is_dying[texts.code(row) as usize],

@@ -313,6 +313,7 @@ mod tests {
                 sent: true,
                 hindrance: None,
                 seen: None,
+                was_killed: false,
             },
         );
         let later = [sessions(&[(1, 7500)], 300)];

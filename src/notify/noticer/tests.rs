@@ -74,6 +74,7 @@ fn verified(mode: RunMode, action_id: u64, proof: Proof) -> Event {
                 since: at(),
                 sql_exec: None,
                 certain: true,
+                was_killed: false,
                 state: FollowState::Waiting,
             },
             proof,
