@@ -11,12 +11,14 @@
 //! What surprises:
 //! - The client of an idle session learns of the kill only at its next call, perhaps an hour later, and only then logs in again.
 //!   So the minutes are counted from the kill, and again from when the session was seen to be gone.
+//! - A plain KILL may hold its caller for a minute, while its victim's client is told at once: a login may be seen before it is known
+//!   that the session was ended. So logins that were seen before are looked at again for those whose end has become known since.
 //! - A login does not show its cause. One that would have happened anyway counts as one that came back: a policy may be suspended
 //!   although a kill did help, which spares.
 //! - USERNAME, MACHINE or PROGRAM that are NULL or were not read count as equal, which makes groups larger, and spares.
 //! - A dry run ends no session, so none comes back to replace it; it counts the logins that happen anyway.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::fmt;
 use std::sync::Arc;
 
@@ -47,9 +49,8 @@ const MOST_ENDED: usize = 10_000;
 /// The greatest number of sessions that came back and are remembered; the newest are kept.
 const MOST_RETURNS: usize = 10_000;
 
-/// The greatest number of logins that are remembered as counted. Beyond it, one that is missing in a snapshot and then seen again
-/// may count twice.
-const MOST_COUNTED: usize = 100_000;
+/// The greatest number of logins that are remembered as seen. Beyond it, one that is seen again may count twice.
+const MOST_LOGINS: usize = 100_000;
 
 /// A group of sessions. `None` is NULL or was not read.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -151,9 +152,20 @@ pub struct Ended {
 struct Awaited {
     ended: Ended,
     gone: Option<Gone>,
+    /// Whether its end has become known after the last snapshot.
+    is_news: bool,
     /// By how much the clock was set forward and back since. A login before the step has the time of the old clock.
     forward: TimeDelta,
     back: TimeDelta,
+}
+
+/// A login that was seen.
+#[derive(Clone, Debug)]
+struct SeenLogin {
+    /// The time of the first snapshot that showed it.
+    at: DateTime<Utc>,
+    /// The policies for which it has counted.
+    counted: Vec<(Arc<str>, RunMode)>,
 }
 
 /// When a session disappeared: after one snapshot and before the other.
@@ -206,8 +218,8 @@ pub(crate) struct Suspension {
 pub struct Refills {
     awaited: VecDeque<Awaited>,
     returns: VecDeque<Return>,
-    /// Logins that were counted before.
-    counted: HashSet<SessionKey>,
+    /// Logins that were seen before.
+    logins: HashMap<SessionKey, SeenLogin>,
     /// The time of the previous snapshot.
     last: Option<DateTime<Utc>>,
 }
@@ -218,6 +230,7 @@ impl Refills {
         self.awaited.push_back(Awaited {
             ended,
             gone: None,
+            is_news: true,
             forward: TimeDelta::zero(),
             back: TimeDelta::zero(),
         });
@@ -236,7 +249,6 @@ impl Refills {
         let is = |awaited: &Awaited| awaited.ended.action_id == action_id;
         if let Some(place) = self.awaited.iter().position(is) {
             self.came_back(place, key, at);
-            self.counted.insert(key);
         }
     }
 
@@ -254,10 +266,13 @@ impl Refills {
         for back in &mut self.returns {
             (back.ended.at, back.at) = (later(back.ended.at, step), later(back.at, step));
         }
+        for login in self.logins.values_mut() {
+            login.at = later(login.at, step);
+        }
         self.last = self.last.map(|last| later(last, step));
     }
 
-    /// Finds sessions that came back among the new logins of a snapshot. A login counts once, for each policy and mode for the session
+    /// Finds sessions that came back among the logins of a snapshot. A login counts once, for each policy and mode for the session
     /// of its group that was ended first.
     pub(crate) fn observe(&mut self, snapshot: &Snapshot, now: DateTime<Utc>) -> Vec<Return> {
         self.awaited.retain(|awaited| !awaited.is_over(now));
@@ -270,9 +285,9 @@ impl Refills {
             .fold(now, DateTime::min);
         let offset = snapshot.clock().map_or(0, |clock| clock.utc_offset);
         let earliest = since.timestamp().saturating_add(i64::from(offset));
-        self.counted.retain(|key| key.logon_time.0 >= earliest);
-        if self.counted.len() > MOST_COUNTED {
-            self.counted.clear();
+        self.logins.retain(|key, _| key.logon_time.0 >= earliest);
+        if self.logins.len() > MOST_LOGINS {
+            self.logins.clear();
         }
         let mut came_back = Vec::new();
         for row in 0..snapshot.rows() {
@@ -283,35 +298,56 @@ impl Refills {
             let (Some(key), Some(login)) = (snapshot.key(row), DbTime(logon).to_utc(offset)) else {
                 continue;
             };
-            if self.counted.insert(key) {
-                came_back.extend(self.welcome(snapshot, row, key, login));
-            }
+            came_back.extend(self.welcome((snapshot, row), key, login, now));
         }
+        self.awaited.iter_mut().for_each(|awaited| awaited.is_news = false);
         self.last = Some(now);
         came_back
     }
 
-    fn welcome(&mut self, snapshot: &Snapshot, row: usize, key: SessionKey, login: DateTime<Utc>) -> Vec<Return> {
+    fn welcome(
+        &mut self,
+        (snapshot, row): (&Snapshot, usize),
+        key: SessionKey,
+        login: DateTime<Utc>,
+        now: DateTime<Utc>,
+    ) -> Vec<Return> {
+        // One that was seen before was held against all others then; news are the last.
+        let before = self.logins.get(&key).map(|seen| seen.at);
+        let news = || self.awaited.iter().rev().take_while(|awaited| awaited.is_news).count();
+        let mut place = before.map_or(0, |_| self.awaited.len() - news());
         let mut came_back: Vec<Return> = Vec::new();
-        let mut place = 0;
         while let Some(awaited) = self.awaited.get(place) {
             let ended = &awaited.ended;
-            let stands_already = |back: &Return| back.ended.policy == ended.policy && back.ended.mode == ended.mode;
+            let is_for = |(policy, mode): &(Arc<str>, RunMode)| *policy == ended.policy && *mode == ended.mode;
             let is_like = ended.key != key
+                && before.is_none_or(|before| ended.at < before)
                 && awaited.may_return(login)
                 && ended.who.includes(snapshot, row)
-                && !came_back.iter().any(stands_already);
+                && !self
+                    .logins
+                    .get(&key)
+                    .is_some_and(|seen| seen.counted.iter().any(is_for));
             if is_like {
                 came_back.extend(self.came_back(place, key, login));
             } else {
                 place += 1;
             }
         }
+        self.login(key, now);
         came_back
+    }
+
+    /// What is remembered of a login, which begins now if nothing is.
+    fn login(&mut self, key: SessionKey, now: DateTime<Utc>) -> &mut SeenLogin {
+        let counted = Vec::new();
+        self.logins.entry(key).or_insert(SeenLogin { at: now, counted })
     }
 
     fn came_back(&mut self, place: usize, key: SessionKey, at: DateTime<Utc>) -> Option<Return> {
         let Awaited { ended, .. } = self.awaited.remove(place)?;
+        let counts_for = (Arc::clone(&ended.policy), ended.mode);
+        self.login(key, at).counted.push(counts_for);
         let back = Return { ended, key, at };
         self.returns.push_back(back.clone());
         while self.returns.len() > MOST_RETURNS {
@@ -374,5 +410,119 @@ impl Refills {
             })
         };
         groups.into_iter().filter_map(suspension).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::session::snapshot::{Cell, Instance, SnapshotClock, SnapshotSource};
+
+    const TEN: i64 = 1_795_424_400;
+
+    fn at(seconds: i64) -> DateTime<Utc> {
+        DateTime::from_timestamp(TEN + seconds, 0).expect("in range")
+    }
+
+    fn key(sid: u32, login: i64) -> SessionKey {
+        SessionKey {
+            inst_id: 1,
+            sid,
+            serial: 1,
+            logon_time: DbTime(TEN + login),
+        }
+    }
+
+    /// Sessions, each with its SID, USERNAME and the second of its login.
+    fn snapshot(of: &[(u32, &str, i64)], seconds: i64) -> Snapshot {
+        let columns = [
+            Column::InstId,
+            Column::Sid,
+            Column::Serial,
+            Column::LogonTime,
+            Column::Username,
+        ];
+        let mut builder = Snapshot::builder(SnapshotSource::Live, &columns);
+        for (sid, username, login) in of {
+            let row = [
+                Cell::Number(1),
+                Cell::Number(i64::from(*sid)),
+                Cell::Number(1),
+                Cell::Time(DbTime(TEN + login)),
+                Cell::Text(username),
+            ];
+            builder.push_row(&row).expect("few rows");
+        }
+        let instance = Instance {
+            inst_id: 1,
+            name: "prod1".into(),
+            complete: true,
+        };
+        let clock = SnapshotClock {
+            now: DbTime(TEN + seconds),
+            utc_offset: 0,
+        };
+        let joining = builder.finish(Some(clock), vec![instance]);
+        joining.finish(columns.into_iter().collect())
+    }
+
+    /// A session of APP, logged in long before ten, that was ended on the snapshot of this second.
+    fn ended(action_id: u64, policy: &str, seconds: i64) -> Ended {
+        Ended {
+            action_id,
+            policy: policy.into(),
+            mode: RunMode::Enforce,
+            key: key(u32::try_from(action_id).expect("small"), -36_000),
+            who: ClientGroup {
+                username: Some("APP".into()),
+                ..ClientGroup::default()
+            },
+            at: at(seconds),
+        }
+    }
+
+    fn of_another_group(action_id: u64, seconds: i64) -> Ended {
+        Ended {
+            who: ClientGroup::default(),
+            ..ended(action_id, "other", seconds)
+        }
+    }
+
+    fn came_back(refills: &mut Refills, of: &[(u32, &str, i64)], seconds: i64) -> Vec<(u64, u32)> {
+        let back = refills.observe(&snapshot(of, seconds), at(seconds));
+        back.iter().map(|back| (back.ended.action_id, back.key.sid)).collect()
+    }
+
+    #[test]
+    fn a_login_that_is_seen_before_its_kill_has_an_answer_came_back() {
+        let mut refills = Refills::default();
+        // Somebody is awaited already, so that logins are looked at.
+        refills.ended(of_another_group(1, 0));
+        assert_eq!(came_back(&mut refills, &[(50, "APP", 5)], 15), []);
+        // The kill of the snapshot at 0 held its caller until now, while the client was told at once.
+        refills.ended(ended(2, "idle", 0));
+        assert_eq!(came_back(&mut refills, &[(50, "APP", 5)], 30), [(2, 50)]);
+        // For each policy once.
+        refills.ended(ended(3, "idle", 0));
+        refills.ended(ended(4, "harder", 0));
+        assert_eq!(came_back(&mut refills, &[(50, "APP", 5)], 45), [(4, 50)]);
+        assert_eq!(came_back(&mut refills, &[(50, "APP", 5)], 60), []);
+    }
+
+    #[test]
+    fn a_session_that_was_there_before_did_not_come_back() {
+        let mut refills = Refills::default();
+        refills.ended(of_another_group(1, 0));
+        assert_eq!(came_back(&mut refills, &[(50, "APP", 15)], 15), []);
+        refills.ended(ended(2, "idle", 15));
+        assert_eq!(
+            came_back(&mut refills, &[(50, "APP", 15)], 30),
+            [],
+            "it was in the snapshot behind the kill"
+        );
+        assert_eq!(
+            came_back(&mut refills, &[(50, "APP", 15), (51, "APP", 16)], 45),
+            [(2, 51)]
+        );
     }
 }

@@ -443,7 +443,7 @@ impl EntryMemory {
         let suspended = cycles.len() > rule.respawns.unwrap_or(respawns) + 1;
         if suspended && newest.is_some_and(|newest| begun.read - newest < HOUR) {
             return Err(format!(
-                "they came back after {} cycles, lately at {newest:?}",
+                "they came back after {} cycles, lately at {newest:?}: {returns:?}",
                 cycles.len()
             ));
         }
