@@ -13,6 +13,7 @@
 //!   So the minutes are counted from the kill, and again from when the session was seen to be gone.
 //! - A plain KILL may hold its caller for a minute, while its victim's client is told at once: a login may be seen before it is known
 //!   that the session was ended. So logins that were seen before are looked at again for those whose end has become known since.
+//!   Until the kill has its answer, who came back for it does not count.
 //! - A login does not show its cause. One that would have happened anyway counts as one that came back: a policy may be suspended
 //!   although a kill did help, which spares.
 //! - USERNAME, MACHINE or PROGRAM that are NULL or were not read count as equal, which makes groups larger, and spares.

@@ -279,7 +279,7 @@ impl Judge {
             return Ok(());
         }
         let clients = base.find(begun.key).and_then(|hit| hit.group).map(clients);
-        self.memory[at].is_left_alone(rule, entry.limits.respawns, begun, clients)
+        self.memory[at].is_left_alone(rule, entry.limits.respawns, begun, clients, &self.sent)
     }
 
     /// Whether the session itself deserves it now.

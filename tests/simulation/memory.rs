@@ -153,7 +153,8 @@ struct Look {
 struct Return {
     policy: String,
     clients: usize,
-    /// The cycle whose statement it was.
+    /// The number and the cycle of the statement.
+    id: u64,
     cycle: i64,
     login: i64,
     /// The snapshot that showed it.
@@ -413,6 +414,7 @@ impl EntryMemory {
                     self.returns.push(Return {
                         policy: ended.policy.clone(),
                         clients: *clients,
+                        id: ended.id,
                         cycle: ended.read,
                         login: *login,
                         seen: read,
@@ -422,16 +424,23 @@ impl EntryMemory {
         }
     }
 
-    /// Whether the policy may still act on these clients, or they came back too often.
+    /// Whether the policy may still act on these clients, or they came back too often. Of those who came back for a kill that had no
+    /// answer when the snapshot was decided on, nothing was known yet.
     pub(crate) fn is_left_alone(
         &self,
         rule: &Rule,
         respawns: usize,
         begun: &Begun,
         clients: Option<usize>,
+        sent: &[Sent],
     ) -> Result<(), String> {
+        let had_no_answer = |id: u64| {
+            let mut of_it = sent.iter().filter(|sent| sent.id == id);
+            of_it.any(|sent| sent.under_way || sent.ended >= begun.read)
+        };
         let of_it = |back: &&Return| {
             back.policy == rule.name
+                && !had_no_answer(back.id)
                 && Some(back.clients) == clients
                 && back.seen <= begun.read
                 && begun.read - back.login < 24 * HOUR
