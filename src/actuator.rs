@@ -1,7 +1,7 @@
 //! Carrying out a warrant: the only place that holds the words ALTER SYSTEM.
 //!
 //! ALTER SYSTEM takes no binds, so a statement is built only from parsed integers and from an SQL_ID, whose alphabet is checked;
-//! no other text of a session is ever part of it. Oracle's answers are distinguished by number.
+//! no other text of a session is ever part of it. Oracle's answers are distinguished by number (one exception: `oracle::error`).
 
 pub mod carry_out;
 pub(crate) mod decoy;

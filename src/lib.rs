@@ -1,6 +1,6 @@
 //! A daemon that kills idle, stuck and runaway Oracle sessions by policy, and records why for each one.
 //!
-//! The modules stand in reading order; docs/ARCHITECTURE.md has the map.
+//! The modules are grouped by layer; docs/ARCHITECTURE.md has the map.
 
 // What users write and databases show.
 pub mod config;

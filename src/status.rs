@@ -141,7 +141,7 @@ pub(crate) enum Reachability {
 pub(crate) struct PolicyStatus {
     /// Its name.
     pub name: Arc<str>,
-    /// Whether it sends statements.
+    /// The mode in which it runs.
     pub mode: RunMode,
     /// Sessions that its condition held for in the last cycle.
     pub(crate) matched: usize,

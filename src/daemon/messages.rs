@@ -77,7 +77,7 @@ pub struct Needs {
     pub columns: Columns,
     /// Resources that the policies use.
     pub resources: Vec<Resource>,
-    /// Whether the probe has to be repeated: these needs are new, or a reload asks for it.
+    /// Whether the probe has to be repeated: after a reload, after a step of the database's clock, or when this daemon begins to lead.
     pub anew: bool,
 }
 

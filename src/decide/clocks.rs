@@ -2,12 +2,12 @@
 //!
 //! Snapshots are dated by the database's clock, and budgets, holds, followed sessions and suspensions go by these dates. A clock
 //! that is set forward by two hours would let two hours pass in a moment: budgets would be free again and holds served. So the
-//! time between two snapshots is compared with the time by the host's own clock, which cannot be set. Beyond [`TOLERANCE`] the
+//! time between two snapshots is compared with the time by the host's monotonic clock. Beyond [`TOLERANCE`] the
 //! difference is a step, and time that only a step shows has not passed: see [`crate::decide::cycle::Memory::reconcile`].
 //!
 //! - A step of less than [`TOLERANCE`] is not told from a slow answer. It serves no hold, because a hold goes by both clocks (see
 //!   [`crate::decide::hold`]); a budget ends that much earlier.
-//! - The host's clock stands still while the host is suspended. What passed then is taken for a step, which spares.
+//! - The host's monotonic clock stands still while the host is suspended. What passed then is taken for a step, which spares.
 //! - After a restart only the host's time of day is there to compare with, and either clock may have been set. A difference then
 //!   counts only where it keeps budgets for longer.
 //! - A replay, a policy test and a plan have the times of snapshots and no host's clock: nothing is compared there.
@@ -26,7 +26,7 @@ pub const TOLERANCE: TimeDelta = TimeDelta::minutes(10);
 /// The host's clocks when the reading of a snapshot began.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HostTime {
-    /// The clock that only measures and cannot be set: the time since the daemon's start.
+    /// The monotonic clock: the time since the daemon's start.
     pub passed: Duration,
     /// The time of day.
     pub utc: DateTime<Utc>,

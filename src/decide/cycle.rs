@@ -231,7 +231,7 @@ pub struct Done {
     pub(crate) policy: Arc<str>,
     /// The action.
     pub(crate) action: Action,
-    /// Whether a statement was to be sent.
+    /// The mode in which the policy ran.
     pub(crate) mode: RunMode,
     /// The outcome.
     pub(crate) outcome: Outcome,

@@ -4,9 +4,14 @@
 //! up. So "at most one action a session a cycle" and "never above a budget" are decided here and nowhere else; the actuator
 //! counts nothing.
 //!
-//! There are two kinds of limit. A **budget** takes the worst N and defers the rest. The **breaker** refuses a policy's whole
-//! plan when its candidates exceed a share of an instance's user sessions, because a wrong policy is more likely than so many
-//! bad sessions.
+//! The limits defer single sessions, or refuse them:
+//!
+//! - A **budget** takes the worst N and defers the rest.
+//! - A **floor** (`keep`) defers a session while too few others of its group would be left.
+//! - The **estimate of the pressure** (`until`) defers the rest once the sessions taken so far relieve the instance.
+//! - **Repeated attempts** on one session wait, longer after each failure.
+//! - The **breaker** refuses a policy's whole plan when its candidates exceed a share of an instance's user sessions, because a
+//!   wrong policy is more likely than so many bad sessions.
 //!
 //! Besides, a policy is suspended for a group of sessions that comes back after each kill (see `refill`); its sessions are
 //! refused one by one.

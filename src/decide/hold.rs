@@ -6,7 +6,7 @@
 //! shorter or longer `for:` keeps its clocks, because what they measured is still true.
 //!
 //! Times are UTC made from the database's clock and its offset: SYSDATE alone jumps by an hour twice a year. A step of that clock
-//! serves no hold: one has lasted for as long as both clocks say, the database's and the host's, which cannot be set. Where there is
+//! serves no hold: one has lasted for as long as both clocks say, the database's and the host's monotonic clock. Where there is
 //! no host's clock (a replay, a policy test, a plan), the database's counts alone.
 
 use std::collections::HashMap;

@@ -82,7 +82,7 @@ pub(crate) enum Rank {
     Leads {
         /// How often it has begun to lead.
         term: u64,
-        /// Since when, by the host's clock that cannot be set.
+        /// Since when, by the host's monotonic clock.
         since: Duration,
     },
     /// It does not.
@@ -143,7 +143,7 @@ impl Leadership {
         }
     }
 
-    /// A session was answered. `now` is the host's clock that cannot be set, read after the answer.
+    /// A session was answered. `now` is the host's monotonic clock, read after the answer.
     pub(crate) fn answered(
         &mut self,
         session: SessionKey,

@@ -22,7 +22,7 @@ pub struct LedgerEntry {
     pub(crate) at: DateTime<Utc>,
     /// The policy.
     pub policy: Arc<str>,
-    /// Whether a statement was sent.
+    /// The mode in which the policy ran.
     pub mode: RunMode,
     /// The number of the action in the journal; `None` for what another daemon was seen to do.
     pub action_id: Option<u64>,

@@ -291,7 +291,7 @@ pub enum Whose {
     Policy,
 }
 
-/// Why a permission ended between its snapshot and its statement, besides the session's own row.
+/// Why a permission ended between its snapshot and its statement, besides identity, condition, protections and exemptions.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Lapse {
     /// Its group has reached its floor.
@@ -535,19 +535,6 @@ impl fmt::Display for Lapse {
             Lapse::Dates(outside) => write!(f, "dates: {outside}"),
             Lapse::UseUnknown => f.write_str("for: whether it was used since the snapshot is unknown"),
             Lapse::Used => f.write_str("for: it was used since the snapshot, so its time begins anew"),
-        }
-    }
-}
-
-impl Spared {
-    /// As journal and metrics have it.
-    #[must_use]
-    pub const fn name(&self) -> &'static str {
-        match self {
-            Spared::Gone => "already_gone",
-            Spared::Protected(protection, _) => protection.name(),
-            Spared::Exempt => "exempt",
-            Spared::ConditionNoLongerHolds => "no_longer_matches",
         }
     }
 }

@@ -138,7 +138,7 @@ pub struct Ended {
     pub action_id: u64,
     /// The policy.
     pub policy: Arc<str>,
-    /// Whether a statement was sent.
+    /// The mode in which the policy ran.
     pub mode: RunMode,
     /// The session.
     pub key: SessionKey,

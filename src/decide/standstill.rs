@@ -5,14 +5,14 @@ use std::sync::Arc;
 
 use crate::decide::clocks::ClockStep;
 
-/// What holds up a whole database.
+/// What holds up a whole database, or only an operator's order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Standstill {
     /// The kill switch: who paused, when and why.
     Paused(String),
     /// A blackout, by its reason.
     Blackout(String),
-    /// Actions of an earlier cycle have not come to an end.
+    /// Actions of an earlier cycle have not come to an end. Holds up only an operator's order.
     UnderWay,
     /// The thread that acts does not return from a call of the driver.
     Hangs,

@@ -18,7 +18,7 @@ pub(crate) struct Begun {
     pub(crate) policy: Arc<str>,
     /// The action.
     pub(crate) action: Action,
-    /// Whether a statement is to be sent.
+    /// The mode in which the policy ran.
     pub(crate) mode: RunMode,
 }
 

@@ -1,14 +1,14 @@
 //! Evidence before a policy is armed: what became of the sessions that a dry run would have ended.
 //!
 //! Such a session lives on, so it can be watched. It was **used again** if it then made a call: LAST_CALL_ET falls, STATUS changes,
-//! or SQL_ID becomes another one. Ending it would have been felt. It was **never used again** if it ended without one. Until then it
-//! is still watched. The daemon, `replay`, and every report and metric go by this file.
+//! or SQL_ID becomes another one. Ending it would have been felt. It was **not used** (`ended` in the journal) if it ended
+//! without one. Until then it is still watched. The daemon, `replay`, and every report and metric go by this file.
 //!
 //! A dry run takes a session once, so each counts once for a policy. Where one is taken again all the same (after a restart, or by a
 //! curve), that adds nothing while it is still watched, and counts once more after it was used: its client would have felt both.
 //!
 //! What this cannot tell:
-//! - **What lies between two polls.** A session that is called and ends between two polls counts as never used again, and so does a
+//! - **What lies between two polls.** A session that is called and ends between two polls counts as not used, and so does a
 //!   session whose last call is its logoff. "After" is exact for a call as far as LAST_CALL_ET is; the end of a session is known to
 //!   the poll interval.
 //! - **A session that was idle for less than a poll interval.** A call after which LAST_CALL_ET is no smaller than before is not seen,

@@ -41,7 +41,7 @@ use crate::session::column::Column;
 use crate::session::snapshot::{Field, KILLED, Snapshot};
 use crate::words::words;
 
-/// A session that is still there this long after its kill was accepted lingers.
+/// A session that is still there this long after the snapshot behind its kill lingers.
 pub(crate) const LINGERS_AFTER: TimeDelta = TimeDelta::seconds(60);
 
 /// A session is followed for this long, or for this long after the last rung of its policy's ladder was due.
@@ -56,9 +56,9 @@ pub struct Followed {
     pub policy: Arc<str>,
     /// The action.
     pub action: Action,
-    /// Whether a statement was sent.
+    /// The mode in which the policy ran.
     pub mode: RunMode,
-    /// When it was accepted by the database's clock, in UTC.
+    /// The time of the snapshot behind the action, by the database's clock, in UTC.
     pub since: DateTime<Utc>,
     /// The session's SQL_ID and SQL_EXEC_ID, for CANCEL SQL.
     pub sql_exec: Option<(String, Option<i64>)>,
@@ -111,7 +111,7 @@ pub enum FollowState {
 struct SessionAttempts {
     /// What the last one came to.
     outcome: Outcome,
-    /// When it was sent.
+    /// The time of the snapshot behind the last one.
     at: DateTime<Utc>,
     /// How many there were.
     times: u32,

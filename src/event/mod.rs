@@ -1,7 +1,8 @@
 //! Everything that the daemon does or learns, as one typed value.
 //!
-//! [`EventSink`](crate::event_sink::EventSink) turns each [`Event`] into the journal record, the log line, the metrics and the status
-//! page. None of them has another source, so they cannot contradict each other.
+//! [`EventSink`](crate::event_sink::EventSink) turns each [`Event`] into the journal record, the log line, the metrics, the status page
+//! and the notifications. Events have no other way to journal, metrics and page, so these cannot contradict each other. Technical log
+//! lines are written where they occur.
 //!
 //! Texts that a client can set (program, machine, a reason that quotes them) are data here: the journal and the log escape
 //! them, and no metric has them as a label.

@@ -129,7 +129,7 @@ pub struct LingeringReport {
     pub key: SessionKey,
     /// The policy that killed it.
     pub policy: Arc<str>,
-    /// When, by the database's clock.
+    /// The time of the snapshot behind the kill, by the database's clock.
     pub since: DateTime<Utc>,
 }
 

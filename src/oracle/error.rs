@@ -1,8 +1,9 @@
 //! What an ORA- number means for the daemon.
 //!
-//! Errors are classified by number alone: texts are translated, were rewritten in 23ai, and contain lines of help. The numbers
+//! Errors are classified by number: texts are translated, were rewritten in 23ai, and contain lines of help. The numbers
 //! are data, one row each, so that a test can check every row. An error that only wraps another (ORA-00604, ORA-12801,
-//! DPI-1080) is unwrapped first.
+//! DPI-1080) is unwrapped first. One exception goes by text as well: `leader::was_stopped` looks for the name DBMS_LOCK in
+//! ORA-06550, which has the same number for any PL/SQL that does not compile.
 //!
 //! Sources: the Oracle Database Error Messages reference, and the list of numbers after which ODPI-C takes a connection for
 //! lost.

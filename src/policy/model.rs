@@ -215,7 +215,7 @@ pub struct Limits {
 /// A stronger action that follows the policy's action or an earlier escalation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Escalation {
-    /// How long after the previous action was accepted, in seconds.
+    /// How long after the snapshot behind the previous action, in seconds.
     pub(crate) after: u64,
     /// The action, if the session is still there.
     pub(crate) action: Action,

@@ -308,7 +308,9 @@ proptest! {
             let judged = match judged {
                 Ok(_) => "deserved",
                 Err(Spared::Protected(..)) => "protected",
-                Err(spared @ (Spared::Gone | Spared::Exempt | Spared::ConditionNoLongerHolds)) => spared.name(),
+                Err(Spared::Gone) => "already_gone",
+                Err(Spared::Exempt) => "exempt",
+                Err(Spared::ConditionNoLongerHolds) => "no_longer_matches",
             };
             prop_assert_eq!(judged, expected);
         }

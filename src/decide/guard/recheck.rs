@@ -1,4 +1,4 @@
-//! What can end a permission between its snapshot and its statement, besides the session's own row.
+//! What can end a permission between its snapshot and its statement, besides identity, condition, protections and exemptions.
 //!
 //! A warrant is given for a snapshot, and a batch of warrants takes time. So right before each statement the schedule, the gate,
 //! the floor, and whether the condition can have held all the time, are checked again. Unknown spares. An escalation completes
@@ -29,7 +29,7 @@ const INEXACT: i64 = 5;
 pub(crate) struct Going {
     /// The session.
     pub(crate) key: SessionKey,
-    /// Whether a statement was sent.
+    /// The mode in which the policy ran.
     pub(crate) mode: RunMode,
     /// The policy of the action.
     pub(crate) policy: Arc<str>,

@@ -19,7 +19,7 @@ pub(crate) struct Moment<'a> {
     pub(crate) host: &'a str,
     /// The host's time.
     pub(crate) at: DateTime<Utc>,
-    /// The same by the clock that cannot be set.
+    /// The same by the host's monotonic clock.
     pub(crate) now: Monotonic,
     /// The configured time zone.
     pub(crate) zone: Tz,
