@@ -574,7 +574,7 @@ fn a_reason_is_recorded_escaped_and_refused_if_it_is_too_long() {
         for reason in [&*long, &"\u{1b}".repeat(400)] {
             let (status, said) = kill(site, &driver, &[ONE, "--yes", "--reason", reason]);
             assert!(
-                status == 2 && said.contains("at most 1000 are kept") && said.contains("Nothing was done"),
+                status == 2 && said.contains("the limit is 1000") && said.contains("Nothing was done"),
                 "{how}: {said}"
             );
         }

@@ -474,7 +474,7 @@ fn the_end_waits_for_what_is_still_to_be_sent() {
     let log = stop(daemon);
     assert!(!log.contains("notifications were not sent"), "{log}");
     assert_eq!(events(&ear.heard()), ["daemon", "pause", "daemon"]);
-    assert_eq!(ear.heard()[2].body["title"], "orareaper stops");
+    assert_eq!(ear.heard()[2].body["title"], "orareaper is stopping");
 }
 
 #[test]

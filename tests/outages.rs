@@ -143,7 +143,7 @@ fn nobody_listening_and_a_silent_listener_are_waited_out() {
         });
         for name in ["nobody", "silent"] {
             let error = down(name).expect("just seen")["error"].to_string();
-            assert!(error.contains("trying again"), "{error}");
+            assert!(error.contains("; retried automatically"), "{error}");
             assert!(
                 error.contains(&format!("connect to {name} with driver {}", driver.name)),
                 "{error}"

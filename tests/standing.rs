@@ -114,7 +114,7 @@ fn idle_limits_do_not_end_connections_that_are_used_at_each_poll() {
             let now = seats(&db);
             assert!(now.len() == 2 && now.is_disjoint(&first), "{limit}: {first:?} {now:?}");
             assert_eq!(db.server.stats().connections, connections + 2, "{limit}: each once");
-            assert_eq!(daemon.log_line("acting stopped"), None);
+            assert_eq!(daemon.log_line("no actions on this database for now"), None);
         }
     }
 }

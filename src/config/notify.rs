@@ -52,9 +52,9 @@ words! {
         Reload = "reload",
         /// An exemption ends soon.
         Exemption = "exemption",
-        /// The daemon started or stops.
+        /// The daemon started or is stopping.
         Daemon = "daemon",
-        /// How many messages were not sent one by one, because there were too many.
+        /// How many messages were combined into one, because there were too many.
         Collected = "collected",
         /// A test message of `orareaper notify`.
         Test = "test",

@@ -396,7 +396,8 @@ pub(crate) fn attend(
             Ok(told) => told,
             Err(RecvTimeoutError::Timeout) => OrderStep::Beat,
             Err(RecvTimeoutError::Disconnected) => OrderStep::Failed(
-                "the database is watched no longer: the daemon stops, or a reload has removed it; `orareaper history` shows what was done".to_owned(),
+                "the daemon is stopping, or a reload removed this database; `orareaper history` shows what was done"
+                    .to_owned(),
             ),
         };
         each(&told)?;

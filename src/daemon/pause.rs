@@ -256,7 +256,10 @@ impl Switch {
                 return Ok(ticket);
             }
         }
-        Err(Pause::unseen(ITSELF.into(), "the switch never stands still".into()))
+        Err(Pause::unseen(
+            ITSELF.into(),
+            "the pause switch kept changing while it was read".into(),
+        ))
     }
 
     /// The statement has ended, with or without an answer.
@@ -367,7 +370,7 @@ impl Switch {
         }
         Err(io::Error::new(
             io::ErrorKind::NotFound,
-            format!("{shown} is another folder than when orareaper started; start it anew to use this one"),
+            format!("{shown} is no longer the folder that orareaper started with; restart orareaper to use this one"),
         ))
     }
 }
@@ -645,7 +648,12 @@ mod tests {
         assert!(gone.reason.contains("cannot be looked at"), "{gone}");
         fs::create_dir(state).expect("made");
         let other = switch.look().expect("another");
-        assert!(other.reason.contains("another folder"), "{other}");
+        assert!(
+            other
+                .reason
+                .contains("no longer the folder that orareaper started with"),
+            "{other}"
+        );
         // The daemon obeys although there is no place to write it down.
         let moved = switch.pause(&month_end());
         assert!(moved.unsaved.is_some() && moved.pause == Some(month_end()), "{moved:?}");

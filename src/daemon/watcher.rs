@@ -68,7 +68,7 @@ fn what_next(error: &Error, again_in: Option<Duration>) -> String {
     if again_in.is_some() {
         return match error.class {
             Class::Config => {
-                "somebody has to mend this; trying again by itself every few minutes, and at once after a reload"
+                "needs to be fixed by an operator; retried automatically every few minutes, and at once after a reload"
                     .to_owned()
             }
             Class::Auth
@@ -77,19 +77,19 @@ fn what_next(error: &Error, again_in: Option<Duration>) -> String {
             | Class::Cancelled
             | Class::Partial
             | Class::Unsupported
-            | Class::Bug => "trying again by itself".to_owned(),
+            | Class::Bug => "retried automatically".to_owned(),
         };
     }
-    let mended = match error.account_fault() {
+    let fixed = match error.account_fault() {
         Some(AccountFault::WrongPassword) => "a reload alone does not try this password again",
         Some(AccountFault::Locked) => "unlock the account (ALTER USER ... ACCOUNT UNLOCK), then reload",
         Some(AccountFault::Expired) => {
             "give the account a new password, write that where `password:` of the configuration says, then reload"
         }
         None if error.lacks_create_session() => "grant CREATE SESSION to the account, then reload",
-        None => "mend the cause, then reload",
+        None => "fix the cause, then reload",
     };
-    format!("not trying again by itself, so that the account is not locked; {mended}")
+    format!("not retried automatically, so that the account is not locked; {fixed}")
 }
 
 impl EventWatcher {
@@ -272,14 +272,18 @@ impl Watcher for EventWatcher {
 
     fn acting_stopped(&mut self, _: &str, why: &str) {
         if self.stopped.as_deref() != Some(why) {
-            tracing::error!(database = &*self.database, error = why, "acting stopped");
+            tracing::error!(
+                database = &*self.database,
+                error = why,
+                "no actions on this database for now"
+            );
             self.stopped = Some(why.to_owned());
         }
     }
 
     fn acting_goes_on(&mut self, _: &str) {
         if self.stopped.take().is_some() {
-            tracing::info!(database = &*self.database, "acting goes on");
+            tracing::info!(database = &*self.database, "actions resumed");
         }
     }
 

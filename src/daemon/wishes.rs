@@ -213,7 +213,7 @@ impl Witness for Overheard<'_> {
 /// The longest reason that is kept, in bytes; also the longest name of an operator.
 pub(crate) const LONGEST_REASON: usize = 1_000;
 
-/// An operator's text as it is kept: trimmed, and with control characters written out.
+/// An operator's text as it is kept: trimmed, and with control characters escaped.
 ///
 /// # Errors
 /// When it is too long.
@@ -221,7 +221,7 @@ pub(crate) fn kept(what: &str, text: &str) -> Result<String, String> {
     let kept = visible(text.trim()).into_owned();
     if kept.len() > LONGEST_REASON {
         return Err(format!(
-            "{what} has {} bytes, control characters written out, and at most {LONGEST_REASON} are kept: shorten it",
+            "{what} is too long: {} bytes with control characters escaped; the limit is {LONGEST_REASON}",
             kept.len()
         ));
     }

@@ -210,7 +210,7 @@ fn space(shown: &str, folder: &Path, kept: &Retention) -> Option<Check> {
         Check::new(Id::StateFolder, shown, state, found)
     };
     if free < kept.file_bytes() {
-        Some(check(State::Missing).with("free some space: what cannot be journalled is not done"))
+        Some(check(State::Missing).with("free some space: no action is taken that cannot be written to the journal"))
     } else if free < whole {
         Some(check(State::Note))
     } else {

@@ -49,7 +49,7 @@ pub(crate) fn account(user: &str, standing: &AccountStatus) -> Check {
         return check(
             State::Missing,
             format!(
-                "{user} is {}: its password has expired, and its time of grace runs",
+                "{user} is {}: its password has expired and is in its grace period",
                 standing.status
             ),
         )

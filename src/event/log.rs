@@ -331,7 +331,7 @@ fn log_verification(database: &str, verification: &Verification) {
         Proof::Gone | Proof::ResourcesFreed | Proof::Cancelled => line!(info, "action verified"),
         Proof::NotSent => line!(
             warn,
-            "the kill was not carried out, although nobody knew: the session may be taken again"
+            "the kill with unknown outcome was not carried out; the session may be acted on again"
         ),
         Proof::Lingers => line!(warn, "session lingers"),
         Proof::DeadlinePassed => line!(warn, "session is still there; it is no longer followed"),

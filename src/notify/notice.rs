@@ -68,7 +68,7 @@ pub(crate) struct Notice {
     /// An error, or why it is so.
     pub(crate) detail: Option<String>,
     pub(crate) exemption: Option<ExemptionFacts>,
-    /// What was too many to be told one by one.
+    /// The counts of what was combined into this one.
     pub(crate) collected: Vec<CollectedCount>,
 }
 
@@ -111,7 +111,7 @@ pub(crate) struct ExemptionFacts {
     pub(crate) origin: String,
 }
 
-/// How many of one kind were not told one by one.
+/// How many of one kind were combined into one message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct CollectedCount {
     pub(crate) kind: NoticeKind,

@@ -71,7 +71,7 @@ impl Noticer {
                 Some(self.plain(at, NoticeKind::Daemon, INFO, format!("orareaper {version} started")))
             }
             Event::Stopping { reason } => {
-                let notice = self.plain(at, NoticeKind::Daemon, INFO, "orareaper stops".to_owned());
+                let notice = self.plain(at, NoticeKind::Daemon, INFO, "orareaper is stopping".to_owned());
                 Some(notice.with_detail(reason))
             }
             Event::Policies(load) => self.load(load, at),
@@ -89,7 +89,7 @@ impl Noticer {
                 mode,
                 reason,
             } => {
-                let title = format!("{database}: the breaker of policy {policy} is open, so nothing is done by it");
+                let title = format!("{database}: the breaker of policy {policy} is open; the policy takes no action");
                 Some(
                     self.breaker(at, (database, policy, *mode), true, title)
                         .with_detail(reason),
@@ -114,7 +114,7 @@ impl Noticer {
                 )
             }
             Event::GroupReleased { database, policy, who } => {
-                let title = format!("{database}: policy {policy} leaves a group alone no longer");
+                let title = format!("{database}: policy {policy} acts on a suspended group again");
                 Some(self.released(at, (database, policy), who, title))
             }
             Event::Paused { by, reason, trouble } => Some(self.paused(at, by, reason, *trouble)),
@@ -142,7 +142,7 @@ impl Noticer {
     ) -> Notice {
         let count: u64 = collected.iter().map(|one| one.count).sum();
         let worst = collected.iter().map(|one| one.severity).max();
-        let title = format!("{count} notifications were not sent one by one: there were too many within a minute");
+        let title = format!("{count} notifications were combined into this one: too many within a minute");
         let urgency = (worst.unwrap_or(NoticeSeverity::Info), NoticePhase::Once);
         let noticer = Noticer::new(Arc::clone(host), dry_run);
         Notice {

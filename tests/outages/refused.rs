@@ -23,7 +23,7 @@ fn a_wrong_password_is_tried_once_until_somebody_has_acted() {
         let down = daemon.says("database is down");
         let error = down["error"].as_str().unwrap_or_default();
         assert!(
-            error.contains("ORA-01017") && error.contains("not trying again"),
+            error.contains("ORA-01017") && error.contains("not retried automatically"),
             "{down}"
         );
         let attempts = bad.server.stats().connections;
@@ -148,7 +148,7 @@ fn an_outage_that_ends_in_a_refused_login_shows_that() {
         let daemon = site.run(&driver);
         let down = daemon.says("database is down");
         let error = down["error"].as_str().unwrap_or_default();
-        assert!(error.ends_with("; trying again by itself"), "{down}");
+        assert!(error.ends_with("; retried automatically"), "{down}");
         bad.world.set_listener(OnAccept::Serve);
         let record = site.journals("database_down", |record| {
             record["error"]
@@ -158,7 +158,7 @@ fn an_outage_that_ends_in_a_refused_login_shows_that() {
         assert!(
             record["error"]
                 .as_str()
-                .is_some_and(|error| error.contains("not trying again")),
+                .is_some_and(|error| error.contains("not retried automatically")),
             "{record}"
         );
         until("the page to say why it is not ready now", || {
@@ -193,9 +193,9 @@ fn an_outage_shows_each_cause_once() {
         assert_eq!(first.len(), 1, "the same cause is told once: {first:?}");
         // Which limit of a second runs out first, the daemon's or Oracle Client's, is chance, and the same cause.
         assert!(
-            first[0].ends_with("no answer within 1s; trying again by itself")
+            first[0].ends_with("no answer within 1s; retried automatically")
                 || driver.name == "oci"
-                    && first[0].ends_with("ORA-12170: TNS:Connect timeout occurred; trying again by itself"),
+                    && first[0].ends_with("ORA-12170: TNS:Connect timeout occurred; retried automatically"),
             "{first:?}"
         );
         std::fs::remove_file(site.path("rotated")).expect("it was there");
@@ -203,7 +203,7 @@ fn an_outage_shows_each_cause_once() {
         let shown = told()[1].clone();
         assert!(
             shown.contains("the file rotated: ")
-                && shown.contains("; somebody has to mend this; trying again by itself"),
+                && shown.contains("; needs to be fixed by an operator; retried automatically"),
             "{shown}"
         );
         until("the page to show it", || {
@@ -270,10 +270,10 @@ fn acting_stops_as_well_when_the_account_is_refused() {
         }
         let before = (db.kills().len(), db.server.stats().connections);
         db.world.advance(FIVE_HOURS);
-        let stopped = daemon.says("acting stopped");
+        let stopped = daemon.says("no actions on this database for now");
         let why = stopped["error"].as_str().unwrap_or_default();
         assert!(
-            why.contains("ORA-01017") && why.contains("not trying again"),
+            why.contains("ORA-01017") && why.contains("not retried automatically"),
             "{stopped}"
         );
         daemon.looks("orcl", 4);

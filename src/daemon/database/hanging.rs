@@ -15,8 +15,8 @@ impl DatabaseLoop {
             return;
         }
         let why = format!(
-            "no answer for {}: the driver does not keep its limits; nothing is done here until it comes back, or orareaper is \
-             started anew",
+            "no answer for {}: the driver does not keep its limits; nothing is done here until the call returns or orareaper \
+             is restarted",
             Elapsed(taken)
         );
         let error = Error::new(Class::Backoff, format!("read {}", self.settings.name), why);
@@ -41,10 +41,11 @@ impl DatabaseLoop {
             let without = if all {
                 "no session is acted on here"
             } else {
-                "its connection acts no more, the others go on,"
+                "this connection is out of use"
             };
+            let others = if all { "" } else { "; the others continue" };
             let why = format!(
-                "no answer for {}: the driver does not keep its limits; {without} until it comes back, or orareaper is started anew",
+                "no answer for {}: the driver does not keep its limits; {without} until the call returns or orareaper is restarted{others}",
                 Elapsed(taken)
             );
             let error = Error::new(Class::Backoff, format!("act on {}", self.settings.name), why);

@@ -45,7 +45,7 @@ impl Watcher for Noted {
         }
     }
     fn acting_goes_on(&mut self, _: &str) {
-        self.0.lock().expect("one thread").push(Some("acting goes on".into()));
+        self.0.lock().expect("one thread").push(Some("actions resumed".into()));
     }
     fn helper_failed(&mut self, _: &str, error: &Error) {
         self.0.lock().expect("one thread").push(Some(error.to_string()));
@@ -297,8 +297,8 @@ fn a_read_that_does_not_come_back_is_told_once_and_waited_for() {
     clock.advance(Duration::from_secs(71));
     database.tell_if_hanging();
     let told = noted.0.lock().expect("one thread").clone();
-    let hangs = "read prod: no answer for 1m 11s: the driver does not keep its limits; nothing is done here until it comes \
-                 back, or orareaper is started anew";
+    let hangs = "read prod: no answer for 1m 11s: the driver does not keep its limits; nothing is done here until the \
+                 call returns or orareaper is restarted";
     assert_eq!(told, [Some(hangs.into()), None, Some(hangs.into())]);
 }
 
@@ -335,8 +335,8 @@ fn acting_that_does_not_come_back_is_told_once_and_nothing_is_permitted_meanwhil
     let _ = database.apply(polled(&clock));
     clock.advance(Duration::from_secs(1000));
     database.tell_if_acting_hangs();
-    let hangs = "act on prod: no answer for 3m 21s: the driver does not keep its limits; no session is acted on here until it comes \
-                 back, or orareaper is started anew";
+    let hangs = "act on prod: no answer for 3m 21s: the driver does not keep its limits; no session is acted on here until the \
+                 call returns or orareaper is restarted";
     let standstill = "the thread that acts does not come back from a call of the driver";
     assert_eq!(
         told(),

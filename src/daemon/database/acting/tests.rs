@@ -447,7 +447,7 @@ fn a_helper_that_cannot_connect_costs_no_warrant_and_is_tried_less_and_less() {
         "{told:?}"
     );
     assert!(
-        !told.contains(&Some("acting goes on".into())),
+        !told.contains(&Some("actions resumed".into())),
         "it never stopped: {told:?}"
     );
 }
@@ -494,8 +494,8 @@ fn a_call_that_hangs_costs_one_connection_and_another_takes_the_lead() {
     let _ = site.orders(0);
     site.pass(2);
     let told = site.told();
-    let hangs = "act on prod: no answer for 3m 21s: the driver does not keep its limits; its connection acts no more, the others go \
-                 on, until it comes back, or orareaper is started anew";
+    let hangs = "act on prod: no answer for 3m 21s: the driver does not keep its limits; this connection is out of use until the \
+                 call returns or orareaper is restarted; the others continue";
     assert_eq!(told.last(), Some(&Some(hangs.to_owned())), "{told:?}");
     site.ends(1, &third[0], Outcome::Done);
     site.clock.advance(Duration::from_secs(15));
@@ -516,7 +516,7 @@ fn a_call_that_hangs_costs_one_connection_and_another_takes_the_lead() {
 #[test]
 fn acting_goes_on_when_an_intent_can_be_written_or_a_connection_stands() {
     let mut site = Site::parallel(1);
-    let stopped = Some("acting goes on".to_owned());
+    let stopped = Some("actions resumed".to_owned());
     let goes_on = |site: &Site| site.told().contains(&stopped);
     let fail = |site: &mut Site| {
         site.apply(Input::Acted(0, Acted::JournalFailed("disk full".into())));
