@@ -123,7 +123,7 @@ pub(crate) enum Command {
     Record(RecordArgs),
     /// Reports what the policies would have done over a recording, with holds, budgets and schedules. Never acts.
     Replay(ReplayArgs),
-    /// Makes policies of a recording: for each group of clients the shortest limit that would have hit nobody who came back, with the
+    /// Derives policies from a recording: for each group of clients the shortest limit that would have hit nobody who came back, with the
     /// evidence as comments. Never acts.
     Suggest(SuggestArgs),
     /// Validates the configuration and the policies, and reports every problem with its line and column.
@@ -208,8 +208,8 @@ pub(crate) struct RecordArgs {
     /// The configured database to record; required if there are several.
     #[arg(long, value_name = "NAME")]
     pub(crate) database: Option<String>,
-    /// Puts stand-ins in the place of names of users, machines, programs and the database: the same for the same name, so that groups
-    /// stay groups. Names of products and of Oracle's own accounts stay.
+    /// Replaces the names of users, machines, programs and the database by pseudonyms, consistently, so that groups stay groups. Names
+    /// of products and of Oracle's own accounts stay.
     #[arg(long, visible_alias = "anonymize")]
     pub(crate) anonymise: bool,
 }
@@ -482,8 +482,8 @@ pub(crate) struct DemoArgs {
     /// The folder for the report and the journal; by default a new folder in the system's temporary folder.
     #[arg(long, value_name = "FOLDER")]
     pub(crate) folder: Option<PathBuf>,
-    /// Simulates a database that begins with the sessions of an export or a recording (`-` is standard input), and runs the policies of --policies on it, all
-    /// that are not off enforcing. No real session is touched.
+    /// Simulates a database that begins with the sessions of an export or a recording (`-` is standard input), and runs the policies of --policies on it; every
+    /// policy that is not `off` enforces. No real session is touched.
     #[arg(long, value_name = "FILE", requires = "policies")]
     pub(crate) from: Option<PathBuf>,
     /// The policies to practise with: files and folders.

@@ -1,4 +1,4 @@
-//! `suggest`: makes policies of a recording, one for each group of clients, with the evidence as comments. Never acts, and needs no
+//! `suggest`: derives policies from a recording, one for each group of clients, with the evidence as comments. Never acts, and needs no
 //! database and no configuration.
 
 use chrono_tz::Tz;

@@ -169,7 +169,7 @@ fn run_daemon(
     Ok((!is_interrupted).then_some(DaemonRun { seen, metrics, ended }))
 }
 
-/// Runs the user's policies, all that are not off enforcing, on a simulated database that begins with the sessions of a file.
+/// Runs the user's policies, each that is not `off` in mode `enforce`, on a simulated database that begins with the sessions of a file.
 fn practise(arguments: &DemoArgs, file: &Path, folder: PathBuf, paced: PacedClock) -> Result<ExitStatus, String> {
     let clock: Arc<dyn Clock> = Arc::new(paced);
     let signals = Signals::catch().map_err(|error| format!("catch signals: {error}"))?;
@@ -193,7 +193,7 @@ fn practise(arguments: &DemoArgs, file: &Path, folder: PathBuf, paced: PacedCloc
     let name = name.unwrap_or_else(|| "practice".to_owned());
     let config = config(&folder, &server, arguments, (&name, Limits::default()))?;
     tell(&ink.bold(&format!(
-        "orareaper demo: your policies, all that are not off enforcing, against a simulation of {count} sessions of {}",
+        "orareaper demo: your policies (every policy that is not `off` enforces) against a simulation of {count} sessions of {}",
         file.display()
     )));
     tell(

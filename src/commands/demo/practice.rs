@@ -1,4 +1,4 @@
-//! `demo --from FILE`: the user's own policies, all that are not off armed, against a simulated database that begins with the user's own sessions.
+//! `demo --from FILE`: the user's own policies, each that is not `off` in mode `enforce`, against a simulated database that begins with the user's own sessions.
 //!
 //! The sessions come from an export or from the last snapshot of a recording. The daemon reaches them as it reaches any database: through
 //! the real driver, with `mode: enforce` for every policy that is not off. What a file cannot tell is assumed, and said: three or more sessions of the
