@@ -2,7 +2,8 @@
 //!
 //! A hold starts with the first snapshot in which the condition is TRUE and ends with the first in which it is not, or in
 //! which the session is not seen: what was not seen may have changed. A gap between snapshots that is too long ends all
-//! holds for the same reason. A policy that is reloaded with another condition starts anew; one that is reloaded with a
+//! holds for the same reason. So does a use between two snapshots that LAST_CALL_ET shows, where the condition depends on what the
+//! session is doing: it was not TRUE all the time. A policy that is reloaded with another condition starts anew; one that is reloaded with a
 //! shorter or longer `for:` keeps its clocks, because what they measured is still true.
 //!
 //! Times are UTC made from the database's clock and its offset: SYSDATE alone jumps by an hour twice a year. A step of that clock
@@ -15,10 +16,12 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
+use crate::decide::evaluate::columns_of;
 use crate::decide::in_force::InForce;
 use crate::decide::matches::Matches;
 use crate::policy::model::{Policy, PolicySet};
 use crate::session::SessionKey;
+use crate::session::column::Column;
 use crate::session::snapshot::Snapshot;
 
 /// Whether a session has served a policy's `for:`.
@@ -45,6 +48,29 @@ pub struct Holds {
 /// The host's clock may show this much less than the database's between two snapshots: SYSDATE has whole seconds, and is read
 /// some time after the question was sent.
 const SLACK: TimeDelta = TimeDelta::seconds(2);
+
+/// LAST_CALL_ET and SYSDATE are in whole seconds, and an instance may refresh one later than the other.
+pub(crate) const INEXACT: TimeDelta = TimeDelta::seconds(5);
+
+/// Whether a policy's condition depends on what the session is doing.
+#[must_use]
+pub(crate) fn depends_on_use(policy: &Policy) -> bool {
+    let asks = [Column::LastCallEt, Column::Idle, Column::Running, Column::Status];
+    let mut of_condition = columns_of(&policy.when);
+    if let Some(unless) = &policy.unless {
+        of_condition = of_condition.union(columns_of(unless));
+    }
+    asks.into_iter().any(|column| of_condition.contains(column))
+}
+
+/// When a session began to do what it does, or to do nothing: LAST_CALL_ET before the snapshot. In UTC, by the database's clock.
+#[must_use]
+pub(crate) fn last_use(snapshot: &Snapshot, row: usize) -> Option<DateTime<Utc>> {
+    let clock = snapshot.clock()?;
+    let now = clock.now.to_utc(clock.utc_offset)?;
+    let ago = TimeDelta::try_seconds(snapshot.number(row, Column::LastCallEt)?)?;
+    now.checked_sub_signed(ago)
+}
 
 /// When a hold began, by both clocks.
 #[derive(Clone, Copy, Debug)]
@@ -90,15 +116,19 @@ impl Holds {
         let with_hold: Vec<usize> = places.filter(|index| set.policies[*index].hold > 0).collect();
         self.keep_only(|name| with_hold.iter().any(|index| &*set.policies[*index].name == name));
         for index in with_hold {
-            let keys = matches.rows(index).iter().filter_map(|row| snapshot.key(*row));
-            let holding = keys.filter(|key| snapshot.is_complete(key.inst_id));
+            let policy = &set.policies[index];
+            let by_use = depends_on_use(policy);
+            let rows = matches.rows(index).iter().copied();
+            let holding = rows.filter_map(|row| Some((snapshot.key(row)?, row)));
+            let holding = holding.filter(|(key, _)| snapshot.is_complete(key.inst_id));
+            let holding = holding.map(|(key, row)| (key, last_use(snapshot, row).filter(|_| by_use)));
             let since = Since {
                 database: moment.now + moment.read_in,
                 host: moment
                     .passed
                     .map(|passed| passed.saturating_add(moment.read_in.to_std().unwrap_or_default())),
             };
-            self.observe(&set.policies[index], holding, since);
+            self.observe(policy, holding, since);
         }
     }
 
@@ -111,12 +141,17 @@ impl Holds {
         self.last_snapshot = Some(now);
     }
 
-    /// Records the sessions for which the policy's condition is TRUE in this snapshot; the holds of all others end. `now` is the
-    /// latest time at which it was known to be TRUE.
+    /// Records the sessions for which the policy's condition is TRUE in this snapshot, each with when it was used last if the condition
+    /// depends on that; the holds of all others end. `now` is the latest time at which it was known to be TRUE.
     ///
     /// # Panics
     /// When the policy has no `for:`.
-    fn observe(&mut self, policy: &Policy, holding: impl Iterator<Item = SessionKey>, now: Since) {
+    fn observe(
+        &mut self,
+        policy: &Policy,
+        holding: impl Iterator<Item = (SessionKey, Option<DateTime<Utc>>)>,
+        now: Since,
+    ) {
         assert!(policy.hold > 0, "a policy without `for:` has no clocks");
         let condition = condition_text(policy);
         let before = self
@@ -125,7 +160,10 @@ impl Holds {
             .filter(|holds| holds.condition == condition);
         let before = before.map(|holds| holds.since).unwrap_or_default();
         let since = holding
-            .map(|key| (key, before.get(&key).copied().unwrap_or(now)))
+            .map(|(key, used)| {
+                let unbroken = |since: &Since| used.is_none_or(|used| used <= since.database + INEXACT);
+                (key, before.get(&key).copied().filter(unbroken).unwrap_or(now))
+            })
             .collect();
         self.policies
             .insert(Arc::clone(&policy.name), PolicyHolds { condition, since });

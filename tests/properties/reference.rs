@@ -118,7 +118,8 @@ impl Reference<'_> {
         rule.hold[usize::from(at >= self.rules.reload_at)]
     }
 
-    /// Whether it matched in every snapshot for as long as is asked, with a clock that ran all the time.
+    /// Whether it matched in every snapshot for as long as is asked, with a clock that ran all the time, and no snapshot shows that it was
+    /// used since the first of them: every condition here is about that.
     pub(crate) fn is_held(&self, at: usize, rule: &Rule, number: usize) -> bool {
         let hold = self.hold_of(at, rule);
         let person = &self.world.people[number];
@@ -131,6 +132,12 @@ impl Reference<'_> {
         let mut since = at;
         while since > 0 && self.world.is_unbroken(since) && holds(since - 1) {
             since -= 1;
+        }
+        for later in since + 1..=at {
+            let ago = person.states[later].last_call.expect("it matched by it");
+            if self.world.time(later) - ago > self.world.time(since) + 5 {
+                since = later;
+            }
         }
         hold == 0 || self.world.time(at) - self.world.time(since) >= hold
     }

@@ -8,9 +8,9 @@ use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use crate::decide::evaluate::columns_of;
 use crate::decide::guard::Warrant;
 use crate::decide::guard::floors::Floors;
+use crate::decide::hold::{INEXACT, depends_on_use, last_use};
 use crate::decide::in_force::RunMode;
 use crate::decide::matches::matched_rows;
 use crate::decide::pressure::{Readings, is_open};
@@ -18,11 +18,7 @@ use crate::decide::reason::Lapse;
 use crate::policy::model::Action;
 use crate::policy::timetable::Timetable;
 use crate::session::SessionKey;
-use crate::session::column::{Column, Columns};
 use crate::session::snapshot::Snapshot;
-
-/// Tolerance in seconds: LAST_CALL_ET and SYSDATE are in whole seconds, and an instance may refresh one later than the other.
-const INEXACT: i64 = 5;
 
 /// A session that an action is ending, which floors and gates therefore no longer count.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -131,27 +127,14 @@ impl Warrant {
         if policy.hold == 0 || self.escalates {
             return None;
         }
-        let asks: Columns = [Column::LastCallEt, Column::Idle, Column::Running, Column::Status]
-            .into_iter()
-            .collect();
-        let mut of_condition = columns_of(&policy.when);
-        if let Some(unless) = &policy.unless {
-            of_condition = of_condition.union(columns_of(unless));
-        }
-        if !asks.iter().any(|column| of_condition.contains(column)) {
+        if !depends_on_use(policy) {
             return None;
         }
-        let began = |snapshot: &Snapshot| {
-            let clock = snapshot.clock()?;
-            let row = snapshot.find(self.key)?;
-            let now = clock.now.to_utc(clock.utc_offset)?.timestamp();
-            Some(now - snapshot.number(row, Column::LastCallEt)?)
-        };
-        let (Some(before), Some(after)) = (began(seen), began(again)) else {
+        let used = |snapshot: &Snapshot| last_use(snapshot, snapshot.find(self.key)?);
+        let (Some(before), Some(after)) = (used(seen), used(again)) else {
             return Some(Lapse::UseUnknown);
         };
-        let used = after - before > read_in.num_seconds() + INEXACT;
-        used.then_some(Lapse::Used)
+        (after - before > read_in + INEXACT).then_some(Lapse::Used)
     }
 }
 
@@ -166,6 +149,7 @@ mod tests {
     use crate::oracle::capabilities::tests::capabilities;
     use crate::policy::model::Limits;
     use crate::policy::pressure::Resource;
+    use crate::session::column::{Column, Columns};
     use crate::session::snapshot::{Cell, Instance, SnapshotClock, SnapshotSource};
     use crate::session::time::DbTime;
 
