@@ -10,7 +10,6 @@ use std::cell::Cell;
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, Sender};
 use std::thread;
 use std::time::Duration;
@@ -43,9 +42,6 @@ use crate::session::SessionKey;
 /// The limit of a plain KILL, which makes its caller wait up to 60 seconds (Oracle Database Administrator's Guide, "Terminating
 /// Sessions"), with a margin.
 pub const KILL_LIMIT: Duration = Duration::from_secs(75);
-
-/// Why a warrant is dropped that was revoked.
-pub(crate) const REVOKED: &str = "policies or settings were changed, or a pause began, before its turn came";
 
 /// One connection with what it found.
 struct ActingLink {
@@ -454,8 +450,8 @@ fn lives(connection: &mut dyn Connection, limit: Duration) -> bool {
 impl Batch {
     /// Why what has not begun is no longer valid, if so, with the outcome of its warrants.
     pub(crate) fn lapsed(&self, clock: &dyn Clock) -> Option<(Outcome, String)> {
-        if self.revoked.load(Ordering::SeqCst) {
-            return Some((Outcome::Revoked, REVOKED.to_owned()));
+        if let Some(why) = self.revoked.get() {
+            return Some((Outcome::Revoked, why.clone()));
         }
         let too_old = clock.now().since(self.began) > self.good_for;
         too_old.then(|| {

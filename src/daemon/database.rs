@@ -17,9 +17,8 @@ mod refused;
 mod view;
 
 use std::ops::ControlFlow;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -28,7 +27,6 @@ use crate::actuator::carry_out::Witness;
 use crate::actuator::ending::Ending;
 use crate::clock::{Clock, Monotonic};
 use crate::columns_needed;
-use crate::daemon::actor::REVOKED;
 use crate::daemon::backoff::Backoff;
 use crate::daemon::database::by_hand::Wishes;
 use crate::daemon::database::crew::Crew;
@@ -52,6 +50,10 @@ use crate::session::snapshot::Snapshot;
 
 pub use crew::Hire;
 pub use view::CycleView;
+
+/// Why what was permitted and has not begun is revoked.
+const RELOADED: &str = "policies or settings were changed before its turn came";
+const STOPPING: &str = "orareaper stopped, or no longer watches the database, before its turn came";
 
 /// Who is told what happens. The daemon has one that logs, counts, journals and reports; the demo tells a story.
 pub trait Watcher: Send {
@@ -124,7 +126,7 @@ pub struct DatabaseLoop {
     polling: Polling,
     acting: BatchState,
     /// Revokes all that has not begun.
-    revoked: Arc<AtomicBool>,
+    revoked: Arc<OnceLock<String>>,
     acting_backoff: Backoff,
     trouble: Option<Trouble>,
     /// The last statement was refused, as every other one would be.
@@ -238,7 +240,7 @@ impl DatabaseLoop {
     pub fn apply(&mut self, input: Input) -> ControlFlow<()> {
         match input {
             Input::Stop => {
-                self.revoke(REVOKED);
+                self.revoke(STOPPING);
                 return ControlFlow::Break(());
             }
             Input::Reload(rules, settings) => self.reload(rules, settings),
@@ -299,7 +301,7 @@ impl DatabaseLoop {
 
     /// What was permitted and not yet begun is permitted no longer. An action that has begun is not stopped.
     fn revoke(&mut self, why: &str) {
-        self.revoked.store(true, Ordering::SeqCst);
+        let _ = self.revoked.set(why.to_owned());
         self.revoked = Arc::default();
         self.drop_waiting(Outcome::Revoked, why);
     }
@@ -307,7 +309,7 @@ impl DatabaseLoop {
     fn reload(&mut self, rules: Arc<DatabaseRules>, settings: Settings) {
         assert_eq!(self.settings.name, settings.name, "a database keeps its name");
         // A warrant of the old rules may be one that the new ones would not give: the next cycle decides anew.
-        self.revoke(REVOKED);
+        self.revoke(RELOADED);
         self.rules = rules;
         self.next_poll = self.next_poll.min(self.clock.now().plus(settings.poll));
         self.settings = settings;

@@ -2,9 +2,8 @@
 //! them and from the daemon.
 
 use std::collections::HashMap;
-use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use std::sync::mpsc::Sender;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use chrono::{NaiveDate, TimeDelta};
@@ -233,8 +232,8 @@ pub struct Batch {
     pub(crate) instances: HashMap<u32, String>,
     /// The form in which the snapshot's texts were read, also for the re-check.
     pub(crate) texts: TextForm,
-    /// Set when warrants that have not begun must not be carried out, because their rules are no longer in force.
-    pub(crate) revoked: Arc<AtomicBool>,
+    /// Set when warrants that have not begun must not be carried out: why not.
+    pub(crate) revoked: Arc<OnceLock<String>>,
     /// The term of this daemon's lead that it belongs to, where one of several daemons leads.
     pub(crate) term: Option<u64>,
     /// The operator whose order it is, if it is one.

@@ -304,7 +304,7 @@ fn a_reload_drops_what_waits_and_revokes_what_was_given_to_somebody() {
     let first = site.tasks(0);
     let reloaded = rules(IDLE, &Limits::default());
     site.apply(Input::Reload(reloaded, settings()));
-    let why = "policies or settings were changed, or a pause began, before its turn came";
+    let why = "policies or settings were changed before its turn came";
     assert_eq!(site.dropped(), [(2, why.to_owned())]);
     let lapsed = first[0].batch.lapsed(&*site.clock);
     assert_eq!(lapsed, Some((Outcome::Revoked, why.to_owned())));

@@ -1,0 +1,113 @@
+//! The results of commands: on standard output, or in a file that they may replace.
+
+use std::fs::OpenOptions;
+use std::io::{ErrorKind, IsTerminal, Read as _, Write};
+use std::path::Path;
+
+use crate::cli::ExitStatus;
+use crate::commands::log::fail;
+use crate::commands::manners::{colour_on, manners};
+use crate::commands::stream::file_of;
+use crate::terminal::TextStyle;
+
+/// Writes a result. A closed pipe is not an error: the reader has seen enough.
+pub(crate) fn print(bytes: &[u8]) -> ExitStatus {
+    match write(bytes) {
+        Ok(_) => ExitStatus::Fine,
+        Err(status) => status,
+    }
+}
+
+/// Writes a result. `false` if the reader has closed the pipe.
+pub(crate) fn write(bytes: &[u8]) -> Result<bool, ExitStatus> {
+    let mut out = std::io::stdout().lock();
+    match out.write_all(bytes).and_then(|()| out.flush()) {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(false),
+        Err(error) => Err(fail(&format!("write the result: {error}"))),
+    }
+}
+
+/// Writes a report to a file, or to standard output if none is given or it is `-`.
+pub(crate) fn deliver(file: Option<&Path>, report: &str) -> Result<(), ExitStatus> {
+    match file_of(file) {
+        Some(file) => replaceable(file)
+            .and_then(|()| std::fs::write(file, report))
+            .map_err(|error| fail(&format!("write the report to {}: {error}", file.display()))),
+        None => write(report.as_bytes()).map(|_| ()),
+    }
+}
+
+/// Whether a report can be written to a file later; for commands that run long before they have one. What is there stays as it is.
+pub(crate) fn deliverable(file: Option<&Path>) -> Result<(), ExitStatus> {
+    let Some(file) = file_of(file) else { return Ok(()) };
+    let tried = replaceable(file).and_then(|()| match OpenOptions::new().write(true).create_new(true).open(file) {
+        Ok(_) => std::fs::remove_file(file),
+        Err(error) if error.kind() != ErrorKind::AlreadyExists => Err(error),
+        // A pipe that is opened and closed has ended for its reader.
+        Err(_) if file.is_file() || file.is_dir() => OpenOptions::new().write(true).open(file).map(|_| ()),
+        Err(_) => Ok(()),
+    });
+    tried.map_err(|error| fail(&format!("write the report to {}: {error}", file.display())))
+}
+
+/// Whether a report may take the place of a file: not of what the daemon lives by, which a mistyped name must not cost.
+///
+/// # Errors
+/// What the file is.
+fn replaceable(file: &Path) -> std::io::Result<()> {
+    const LOOKED_AT: u64 = 1 << 20;
+    let name = file.file_name().map(|name| name.to_string_lossy()).unwrap_or_default();
+    let mut content = Vec::new();
+    if file.is_file() {
+        // What cannot be read is none of them to this user; the attempt to write it says more.
+        if let Ok(open) = std::fs::File::open(file) {
+            open.take(LOOKED_AT).read_to_end(&mut content)?;
+        }
+    }
+    let begins = |key: &str| {
+        let mut lines = content.split(|byte| *byte == b'\n');
+        lines.any(|line| line.starts_with(key.as_bytes()))
+    };
+    let is = if !content.is_empty() && name.starts_with("journal") && name.ends_with(".jsonl") {
+        "a journal"
+    } else if ["databases:", "include:", "defaults:"].into_iter().any(begins) {
+        "a configuration"
+    } else if ["policies:", "exemptions:"].into_iter().any(begins) {
+        "a file of policies"
+    } else {
+        return Ok(());
+    };
+    let why = format!("it is {is} and is not replaced; give another name, or remove it first");
+    Err(std::io::Error::new(ErrorKind::AlreadyExists, why))
+}
+
+/// The style of a result that goes to a file, or to standard output if none is given or it is `-`.
+pub(crate) fn style_for(file: Option<&Path>) -> TextStyle {
+    match file_of(file) {
+        Some(_) => TextStyle {
+            detail: manners().detail(),
+            ..TextStyle::WHOLE
+        },
+        None => terminal_style(),
+    }
+}
+
+/// On a terminal its width; in a pipe or a file nothing is cut, because there is no screen to fit. The colours and the detail are those
+/// that were asked for.
+pub(crate) fn terminal_style() -> TextStyle {
+    let out = std::io::stdout();
+    let style = TextStyle {
+        colour: colour_on(&out),
+        detail: manners().detail(),
+        ..TextStyle::WHOLE
+    };
+    if !out.is_terminal() {
+        return style;
+    }
+    let width = terminal_size::terminal_size().map(|(width, _)| usize::from(width.0));
+    TextStyle {
+        width: width.unwrap_or(TextStyle::default().width),
+        ..style
+    }
+}
