@@ -151,9 +151,20 @@ fn a_given_time_overrides_the_time_in_the_file() {
     let given = parse_taken_at("2026-11-22T12:00:00+02:00").expect("a time");
     assert_eq!((given.now, given.utc_offset), (DbTime(DAY + 12 * 3_600), 7_200));
     let csv = b"SID,SYSDATE\n1,2026-11-22 10:00:00\n";
+    let read = parse(csv, "f", Some(given)).expect("fine");
+    assert_eq!(read.snapshot.clock(), Some(given));
     assert_eq!(
-        parse(csv, "f", Some(given)).expect("fine").snapshot.clock(),
-        Some(given)
+        read.notes[0],
+        "--taken-at is used instead of the time of the snapshot in the file, SYSDATE 2026-11-22 10:00:00: all ages go by it"
+    );
+    let same = b"SID,SYSDATE\n1,2026-11-22 12:00:00\n";
+    let said = parse(same, "f", Some(given)).expect("fine").notes.join("\n");
+    assert!(!said.contains("--taken-at"), "{said}");
+    let long_ago = b"SID,SERIAL#,LOGON_TIME\n1,1,0026-11-22 09:00:00\n2,1,2026-11-22 09:00:00\n";
+    let notes = parse(long_ago, "f", Some(given)).expect("fine").notes;
+    assert!(
+        notes[0].starts_with("1 session logged on more than ten years before the snapshot"),
+        "{notes:?}"
     );
     assert!(parse_taken_at("yesterday").is_err());
     let later = b"SID,SERIAL#,LOGON_TIME\n1,1,2026-11-22 12:00:01\n";
@@ -166,7 +177,11 @@ fn a_given_time_overrides_the_time_in_the_file() {
 
 #[test]
 fn a_file_without_a_snapshot_is_refused_with_position_and_remedy() {
-    let cases: [(&[u8], &str); 20] = [
+    let cases: [(&[u8], &str); 21] = [
+        (
+            b"orarec\x1a\n\x01\x00\xff\xfe",
+            "it is a recording, of many snapshots: `orareaper replay`",
+        ),
         (b"", "read saved sessions from f: it is empty"),
         (b" \r\n\n", "it is empty"),
         (b"\x1f\x8b\x08", "it is compressed; unpack it first"),

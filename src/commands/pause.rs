@@ -92,8 +92,8 @@ fn pause_by_file(config: &Path, state: Option<&Path>, pause: Pause) -> ExitStatu
             ExitStatus::Fine
         }
         Some(owner) => fail(&format!(
-            "not confirmed: {} is written, and the daemon checks for it before each statement, but process {owner}, which \
-             uses the folder, does not answer; to be certain, end that process",
+            "not confirmed: {} is written, and whatever daemon has this state folder checks for it before each statement; but \
+             process {owner}, which has locked the folder, does not answer for it; to be certain, end that process",
             file.display()
         )),
     }
@@ -272,6 +272,17 @@ struct Daemons {
     others: Vec<ControlReply>,
 }
 
+/// The whole path, as a daemon says it; also of what is not there any more.
+fn whole(path: &Path) -> PathBuf {
+    fs::canonicalize(path).unwrap_or_else(|_| {
+        let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+        match (path.parent().map(fs::canonicalize), path.file_name()) {
+            (Some(Ok(folder)), Some(name)) => folder.join(name),
+            _ => path,
+        }
+    })
+}
+
 /// Finds the daemons that a command is for. If a state folder is given: the daemon of that folder. Otherwise the daemon of
 /// the folder that the configuration names, and one that was started with this configuration. If the configuration cannot be
 /// read: all daemons. A command is never for another daemon, because that one watches other databases.
@@ -279,7 +290,6 @@ struct Daemons {
 /// # Errors
 /// When the only daemon that it may be for is one that this user may not ask; the error says who may.
 fn daemons(config: &Path, state: Option<&Path>) -> Result<Daemons, String> {
-    let whole = |path: &Path| fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
     let named = state.map(Path::to_owned).or_else(|| configured_in(config).ok());
     let named = named.map(|folder| whole(&folder));
     let started_with = state.is_none().then(|| whole(config));

@@ -9,7 +9,6 @@ use crate::quantity::counted;
 use crate::session::SessionKey;
 use crate::session::column::{Column, Columns, Kind, Source};
 use crate::session::snapshot::{Cell, Instance, Snapshot, SnapshotBuilder, SnapshotClock, SnapshotSource};
-use crate::session::time::DbTime;
 use crate::yaml::diagnostics::one_of;
 
 /// A value in a file.
@@ -61,6 +60,9 @@ pub(super) fn is_clock(name: &str) -> bool {
         .iter()
         .any(|known| known.eq_ignore_ascii_case(name.trim()))
 }
+
+/// Nobody is connected for longer than ten years, in seconds.
+const LONGEST_CONNECTED: i64 = 10 * 366 * 86_400;
 
 /// The clock in the `taken_at` of a document; `None` if it is NULL.
 pub(super) fn read_taken_at(value: FieldValue<'_>) -> Result<Option<SnapshotClock>, Problem> {
@@ -188,9 +190,15 @@ impl Assembly {
             }
             None => self.shown = Some(text.as_deref().map(str::to_owned)),
         }
-        let Some(text) = text.filter(|_| self.taken_at.is_none()) else {
+        let Some(text) = text else { return Ok(()) };
+        if let Some(given) = self.taken_at {
+            if parse_taken_at(&text).is_ok_and(|clock| clock.now != given.now) {
+                self.notes.push(format!(
+                    "--taken-at is used instead of the time of the snapshot in the file, {name} {text}: all ages go by it"
+                ));
+            }
             return Ok(());
-        };
+        }
         match parse_taken_at(&text) {
             Ok(clock) => self.clock = Some(clock),
             Err(expected) => {
@@ -340,14 +348,21 @@ impl Assembly {
             .filter(|column| matches!(column.source(), Source::Derived | Source::Waiters));
         let joining = self.builder.finish(self.clock, instances.collect());
         let snapshot = joining.finish(derived.collect());
-        let later = (0..snapshot.rows())
-            .filter(|row| {
-                let logon = snapshot.number(*row, Column::LogonTime);
-                logon
-                    .zip(self.clock)
-                    .is_some_and(|(logon, clock)| clock.now < DbTime(logon))
-            })
-            .count();
+        let connected = |row: usize| Some(self.clock?.now.0 - snapshot.number(row, Column::LogonTime)?);
+        let count = |counts: fn(i64) -> bool| {
+            (0..snapshot.rows())
+                .filter_map(connected)
+                .filter(|age| counts(*age))
+                .count()
+        };
+        let (later, long_ago) = (count(|age| age < 0), count(|age| age > LONGEST_CONNECTED));
+        if long_ago > 0 {
+            notes.push(format!(
+                "{} logged on more than ten years before the snapshot, so the year of LOGON_TIME was lost in the export and `connected` is \
+                 wrong; export it with alter session set nls_date_format = 'YYYY-MM-DD HH24:MI:SS'",
+                counted(long_ago, "session")
+            ));
+        }
         if later > 0 {
             notes.push(format!(
                 "{} logged on after the time of the snapshot, so that time is not from the database's clock",

@@ -302,6 +302,11 @@ fn text_of(bytes: &[u8]) -> Result<Cow<'_, str>, LineFault> {
     let not_text = |what| Err(LineFault::whole(Problem::NotText(what)));
     let text = match bytes {
         [0x1f, 0x8b, ..] => return not_text("it is compressed; unpack it first"),
+        _ if bytes.starts_with(&crate::recording::MAGIC) => {
+            return not_text(
+                "it is a recording, of many snapshots: `orareaper replay` and `orareaper suggest` read it",
+            );
+        }
         [b'P', b'K', 3, 4, ..] => return not_text("it is a workbook or a zip archive; save it as CSV in UTF-8"),
         // PowerShell on Windows writes all output into files as UTF-16.
         [0xff, 0xfe, rest @ ..] => Cow::Owned(of_utf16(rest, u16::from_le_bytes)?),
