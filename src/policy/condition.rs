@@ -195,6 +195,12 @@ pub struct LikePattern {
 }
 
 impl LikePattern {
+    /// A pattern; `None` where Oracle would raise ORA-01424.
+    pub(crate) fn new(text: Arc<str>, escape: Option<char>) -> Option<LikePattern> {
+        let parts = like_parts(&text, escape)?.into();
+        Some(LikePattern { text, escape, parts })
+    }
+
     /// Whether a text matches. Only the last `%` is ever retried, so the worst case is length of text × length of pattern.
     #[must_use]
     pub(crate) fn matches(&self, text: &str) -> bool {
@@ -226,6 +232,43 @@ impl LikePattern {
             part = after_any;
         }
     }
+}
+
+/// The parts of a pattern, in order; `None` where Oracle would raise ORA-01424.
+fn like_parts(text: &str, escape: Option<char>) -> Option<Vec<LikePart>> {
+    let mut parts = Vec::new();
+    let mut literal = String::new();
+    let mut characters = text.chars();
+    while let Some(character) = characters.next() {
+        let special = if Some(character) == escape {
+            let escaped = characters.next()?;
+            if escaped != '%' && escaped != '_' && Some(escaped) != escape {
+                return None;
+            }
+            literal.push(escaped);
+            continue;
+        } else {
+            match character {
+                '%' => LikePart::Any,
+                '_' => LikePart::One,
+                other => {
+                    literal.push(other);
+                    continue;
+                }
+            }
+        };
+        if !literal.is_empty() {
+            parts.push(LikePart::Text(std::mem::take(&mut literal).into()));
+        }
+        // `%%` matches what `%` matches.
+        if special != LikePart::Any || parts.last() != Some(&LikePart::Any) {
+            parts.push(special);
+        }
+    }
+    if !literal.is_empty() {
+        parts.push(LikePart::Text(literal.into()));
+    }
+    Some(parts)
 }
 
 /// A part of a LIKE pattern.

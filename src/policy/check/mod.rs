@@ -28,10 +28,11 @@ use sha2::{Digest as _, Sha256};
 
 use super::ast::Expr;
 use super::condition::Condition;
+use super::habit::Aim;
 use super::lex::Mistake;
 use super::lint::{self, Clause};
 use super::model::{Exemption, Labels, Origin, PolicySet, Selector};
-use super::parse::{Parsed, parse};
+use super::parse::{Parsed, parse, parse_for};
 use super::resolve::{Definitions, Spans, resolve, right_parts};
 use crate::yaml::diagnostics::{Diagnostic, Severity, SourceFile, arrange, quoted};
 use crate::yaml::fields::{Fields, Inspection};
@@ -280,11 +281,11 @@ impl PolicyChecker {
     }
 
     /// Parses the condition of a key. An empty one is reported here, all other mistakes by the caller.
-    fn expression(&mut self, file: usize, node: &Node, what: &str) -> Option<(Parsed, Offsets)> {
+    fn expression(&mut self, file: usize, node: &Node, what: &str, aim: Aim) -> Option<(Parsed, Offsets)> {
         let inspection = &mut self.inspections[file];
         let scalar = inspection.scalar(node, what)?;
         let offsets = inspection.offsets(node, scalar);
-        let parsed = parse(&scalar.text);
+        let parsed = parse_for(&scalar.text, aim);
         if parsed.mistakes.iter().any(|mistake| mistake.code == "empty-condition") {
             let at = node.at.clone();
             inspection.error(&at, "empty-condition", format!("`{what}` is empty"));
@@ -295,6 +296,11 @@ impl PolicyChecker {
 
     /// Parses and resolves the condition of a key, runs the lints on it, and reports what they find.
     fn condition(&mut self, file: usize, node: &Node, what: &str, place: Clause) -> Option<Condition> {
+        let aim = match place {
+            Clause::When | Clause::WhenReporting => Aim::Acts,
+            Clause::Unless | Clause::Exemption => Aim::Spares,
+            Clause::Definition => Aim::Either,
+        };
         let (
             Parsed {
                 text,
@@ -302,7 +308,7 @@ impl PolicyChecker {
                 mut mistakes,
             },
             offsets,
-        ) = self.expression(file, node, what)?;
+        ) = self.expression(file, node, what, aim)?;
         let resolved = resolve(&expr, &self.definitions, &mut mistakes);
         let (found, condition) = judged((&text, &expr), resolved, &mistakes, &self.definitions, place);
         let inspection = &mut self.inspections[file];

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::{Definition, PolicyChecker};
 use crate::policy::ast::{Expr, ExprKind, TermKind};
+use crate::policy::habit::Aim;
 use crate::policy::lex::{Lexed, Mistake, Token, lex};
 use crate::policy::lint::{self, Clause};
 use crate::policy::resolve::resolve;
@@ -62,7 +63,7 @@ impl PolicyChecker {
                 }
                 // `None` until it is resolved, so that a mistake in it is not reported again wherever it is used.
                 self.definitions.conditions.insert(name.into(), None);
-                if let Some((read, offsets)) = self.expression(*file, value, name) {
+                if let Some((read, offsets)) = self.expression(*file, value, name, Aim::Either) {
                     parsed.insert(name.into(), (*file, read, offsets));
                 }
             }

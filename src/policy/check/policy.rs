@@ -7,6 +7,7 @@ use chrono::NaiveDate;
 use super::PolicyChecker;
 use super::actions::{LONGEST_HOLD, action, allowances, escalations};
 use super::gate::{in_other_units, is_inverted, resolve_gate};
+use crate::policy::habit::Aim;
 use crate::policy::lint::{self, Clause};
 use crate::policy::model::{Action, Keep, KeepOf, Limits, Mode, OrderKey, Policy, Pressure, Selector};
 use crate::policy::parse::Parsed;
@@ -224,7 +225,7 @@ impl PolicyChecker {
     }
 
     fn gate(&mut self, file: usize, node: &Node, what: &str) -> Option<PressureCondition> {
-        let (Parsed { expr, mut mistakes, .. }, offsets) = self.expression(file, node, what)?;
+        let (Parsed { expr, mut mistakes, .. }, offsets) = self.expression(file, node, what, Aim::Acts)?;
         let gate = resolve_gate(&expr, &mut mistakes).filter(|_| mistakes.is_empty());
         for mistake in mistakes {
             self.inspections[file].mistake(Severity::Error, &offsets, mistake);

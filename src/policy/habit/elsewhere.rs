@@ -316,6 +316,9 @@ fn is_a_date(sql: &Sql) -> bool {
 fn function(name: &str, arguments: &[Sql]) -> String {
     match name {
         "count" | "sum" | "max" | "min" | "avg" => GROUPS.to_owned(),
+        "to_char" if column_in(arguments).is_some_and(|column| !matches!(column.kind(), Kind::Time)) => {
+            own_column(arguments)
+        }
         "to_char" | "extract" if !arguments.iter().flat_map(|argument| argument.all()).any(is_the_clock) => {
             AGES.to_owned()
         }
@@ -339,25 +342,32 @@ fn function(name: &str, arguments: &[Sql]) -> String {
             "comparisons are case-sensitive; `program matches '(?i)toad'` ignores case".to_owned()
         }
         "nvl" | "nvl2" | "coalesce" => {
-            "to match sessions without a value too, write `(module is null or module != 'x')`".to_owned()
+            let name = column_in(arguments).map_or("module", Column::name);
+            format!("compare the column itself, and test for NULL beside it: `{name} is null`, `{name} is not null`")
         }
         "decode" => "write each case out: `(a and b) or (c and d)`".to_owned(),
         "exists" => "write the values themselves: `username in (SHOP, CRM)`".to_owned(),
         "instr" | "substr" | "regexp_substr" | "regexp_instr" | "regexp_replace" | "replace" | "translate" => {
             "to look for a part of a text, write `like '%TOAD%'` or `matches '(?i)toad'`".to_owned()
         }
-        _ => {
-            let column = arguments
-                .iter()
-                .flat_map(|argument| argument.all())
-                .find_map(|one| match &one.kind {
-                    SqlKind::Plain(TermKind::Word(word)) => Column::named(word),
-                    _ => None,
-                });
-            match column {
-                Some(column) => format!("compare the column itself: `{}`", column.name()),
-                None => "compare a column with a value".to_owned(),
-            }
-        }
+        _ => own_column(arguments),
     }
+}
+
+fn own_column(arguments: &[Sql]) -> String {
+    match column_in(arguments) {
+        Some(column) => format!("compare the column itself: `{}`", column.name()),
+        None => "compare a column with a value".to_owned(),
+    }
+}
+
+/// The first column in the arguments of a function.
+fn column_in(arguments: &[Sql]) -> Option<Column> {
+    arguments
+        .iter()
+        .flat_map(|argument| argument.all())
+        .find_map(|one| match &one.kind {
+            SqlKind::Plain(TermKind::Word(word)) => Column::named(word),
+            _ => None,
+        })
 }

@@ -56,7 +56,7 @@ impl Sum {
         }
     }
 
-    fn add(mut self, other: &Sum, times: f64) -> Sum {
+    pub(super) fn add(mut self, other: &Sum, times: f64) -> Sum {
         for (atom, own) in &other.atoms {
             match self.atoms.iter_mut().find(|(known, _)| known == atom) {
                 Some((_, sum)) => *sum += own * times,
@@ -215,6 +215,15 @@ pub(super) fn bound(sum: &Sum, column: Column, factor: f64) -> Option<f64> {
     Some(-sum.constant * factor - sum.seconds * factor.signum())
 }
 
+/// Whether the comparison of a sum of constants with zero holds, in the units of a comparison that has the factor.
+pub(super) fn holds(sum: &Sum, operator: Comparison, column: Column, factor: f64) -> Option<bool> {
+    if !sum.atoms.is_empty() {
+        return None;
+    }
+    let difference = -bound(sum, column, factor.abs())?;
+    Some(operator.holds(difference.partial_cmp(&0.0)?))
+}
+
 /// The same comparison in the policy language.
 pub(super) fn counterpart(left: &Sql, form: Predicate<'_>, negated: bool) -> Option<String> {
     let not = if negated { "not " } else { "" };
@@ -240,7 +249,7 @@ pub(super) fn counterpart(left: &Sql, form: Predicate<'_>, negated: bool) -> Opt
             let to = literal(column, Comparison::LessOrEqual, to)?;
             Some(format!("{} {not}between {from} and {to}", column.name()))
         }
-        Predicate::In(_) | Predicate::Like(_) | Predicate::Matches(_) | Predicate::Null | Predicate::Alone => None,
+        Predicate::In(_) | Predicate::Like(..) | Predicate::Matches(_) | Predicate::Null | Predicate::Alone => None,
     }
 }
 

@@ -11,6 +11,7 @@
 
 mod elsewhere;
 mod linear;
+mod nulls;
 mod rounding;
 mod texts;
 
@@ -22,6 +23,7 @@ use super::lex::Mistake;
 
 pub(crate) use elsewhere::{GROUPS, ROWS, instead_of_column};
 pub(crate) use linear::seconds_of;
+use texts::Counterpart;
 
 /// An operand in SQL.
 #[derive(Clone, Debug)]
@@ -63,13 +65,37 @@ pub(crate) enum SqlKind {
     Wrong,
 }
 
+/// What decides at the place of a condition. A function may return NULL where a column has a value, so that no rewriting is UNKNOWN
+/// wherever the original is: it may only have the same effect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Aim {
+    /// TRUE: in `when`.
+    Acts,
+    /// FALSE: in `unless` and in exemptions, where UNKNOWN spares too, and under a NOT in `when`.
+    Spares,
+    /// Either: in a named condition.
+    Either,
+}
+
+impl Aim {
+    /// The same under a NOT.
+    pub(crate) const fn opposite(self) -> Aim {
+        match self {
+            Aim::Acts => Aim::Spares,
+            Aim::Spares => Aim::Acts,
+            Aim::Either => Aim::Either,
+        }
+    }
+}
+
 /// What follows the left operand.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Predicate<'a> {
     Compare(Comparison, &'a Sql),
     In(&'a [Sql]),
     Between(&'a Sql, &'a Sql),
-    Like(&'a Sql),
+    /// With the character after ESCAPE.
+    Like(&'a Sql, Option<&'a Sql>),
     Matches(&'a Sql),
     Null,
     /// Nothing, as in `regexp_like(program, 'x')`.
@@ -79,7 +105,8 @@ pub(crate) enum Predicate<'a> {
 impl<'a> Predicate<'a> {
     fn operands(self) -> Vec<&'a Sql> {
         match self {
-            Predicate::Compare(_, one) | Predicate::Like(one) | Predicate::Matches(one) => vec![one],
+            Predicate::Compare(_, one) | Predicate::Matches(one) => vec![one],
+            Predicate::Like(pattern, escape) => std::iter::once(pattern).chain(escape).collect(),
             Predicate::In(values) => values.iter().collect(),
             Predicate::Between(low, high) => vec![low, high],
             Predicate::Null | Predicate::Alone => Vec::new(),
@@ -158,8 +185,9 @@ pub(crate) fn join(at: Range<usize>) -> Mistake {
     )
 }
 
-/// What to write instead of a comparison that conditions do not support. `at` is the whole comparison; `negated`: it has a NOT.
-pub(crate) fn answer(left: &Sql, form: Predicate<'_>, negated: bool, at: Range<usize>) -> Mistake {
+/// What to write instead of a comparison that conditions do not support. `at` is the whole comparison; `negated`: it has a NOT of
+/// its own, as in `not like`.
+pub(crate) fn answer(left: &Sql, form: Predicate<'_>, negated: bool, aim: Aim, at: Range<usize>) -> Mistake {
     let operands: Vec<&Sql> = std::iter::once(left).chain(form.operands()).collect();
     let all: Vec<&Sql> = operands.iter().flat_map(|operand| operand.all()).collect();
     if all.iter().any(|one| matches!(one.kind, SqlKind::OuterJoin)) {
@@ -175,9 +203,12 @@ pub(crate) fn answer(left: &Sql, form: Predicate<'_>, negated: bool, at: Range<u
     let mistake = |at: Range<usize>| Mistake::new(at, code, message);
     let exact = linear::counterpart(left, form, negated)
         .or_else(|| rounding::counterpart(left, form, negated))
-        .or_else(|| texts::counterpart(left, form, negated));
-    if let Some(exact) = exact {
-        return mistake(at).hint(format!("write `{exact}`"));
+        .or_else(|| nulls::counterpart(left, form, negated, aim));
+    let answer = exact.map(Counterpart::Exact);
+    match answer.or_else(|| texts::counterpart(left, form, negated, aim)) {
+        Some(Counterpart::Exact(exact)) => return mistake(at).hint(format!("write `{exact}`")),
+        Some(Counterpart::Reason(reason)) => return mistake(at).hint(reason),
+        None => {}
     }
     for one in &all {
         if let Some(hint) = elsewhere::instead_of(one, form) {

@@ -174,7 +174,7 @@ pub(super) fn counterpart(left: &Sql, form: Predicate<'_>, negated: bool) -> Opt
         Predicate::Compare(..)
         | Predicate::Between(..)
         | Predicate::In(_)
-        | Predicate::Like(_)
+        | Predicate::Like(..)
         | Predicate::Matches(_)
         | Predicate::Null
         | Predicate::Alone => None,

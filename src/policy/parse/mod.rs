@@ -22,7 +22,7 @@ use std::ops::Range;
 
 use super::ast::{Expr, ExprKind};
 use super::condition::Comparison;
-use super::habit::{self, Sql};
+use super::habit::{self, Aim, Sql};
 use super::lex::{Lexed, Mistake, Token, lex};
 use right::Right;
 
@@ -41,8 +41,13 @@ pub(crate) struct Parsed {
     pub(crate) mistakes: Vec<Mistake>,
 }
 
-/// Parses a condition.
+/// Parses a condition as the text of a `when`.
 pub(crate) fn parse(text: &str) -> Parsed {
+    parse_for(text, Aim::Acts)
+}
+
+/// Parses a condition. The place decides only what is said to write instead of SQL that conditions do not support.
+pub(crate) fn parse_for(text: &str, aim: Aim) -> Parsed {
     let Lexed { tokens, mistakes } = lex(text);
     let mut parser = Parser {
         text,
@@ -53,6 +58,7 @@ pub(crate) fn parse(text: &str) -> Parsed {
         mistakes,
         prefixes: BTreeSet::new(),
         gave_up: false,
+        aim,
     };
     let expr = if parser.token() == &Token::End {
         if parser.mistakes.is_empty() {
@@ -86,6 +92,8 @@ struct Parser<'a> {
     prefixes: BTreeSet<String>,
     /// A limit was reached; the rest is not read, and nothing is reported about it.
     gave_up: bool,
+    /// What decides at this place of the condition.
+    aim: Aim,
 }
 
 impl Parser<'_> {
@@ -284,7 +292,11 @@ impl Parser<'_> {
                 .mistake("double-not", "the second `not` cancels the first")
                 .hint("leave both out"));
         }
-        let inner = self.primary()?;
+        let aim = self.aim;
+        self.aim = aim.opposite();
+        let inner = self.primary();
+        self.aim = aim;
+        let inner = inner?;
         Ok(Expr {
             at: start..inner.at.end,
             kind: ExprKind::Not(Box::new(inner)),
@@ -435,7 +447,7 @@ impl Parser<'_> {
         }
         let (bare, right_bare) = (left.clone().bare(), right.clone().bare());
         let Some((operand, kind)) = bare.term().zip(right_bare.terms()) else {
-            let answer = habit::answer(&bare, right_bare.form(), negated, at.clone());
+            let answer = habit::answer(&bare, right_bare.form(), negated, self.aim, at.clone());
             if answer.at == at {
                 // The hint replaces the whole comparison, with all other mistakes in it.
                 self.mistakes

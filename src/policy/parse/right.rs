@@ -56,7 +56,7 @@ impl Right {
             Right::Compare(op, one) => Predicate::Compare(*op, one),
             Right::In(values) => Predicate::In(values),
             Right::Between(low, high) => Predicate::Between(low, high),
-            Right::Like(pattern, _) => Predicate::Like(pattern),
+            Right::Like(pattern, escape) => Predicate::Like(pattern, escape.as_ref()),
             Right::Matches(pattern) => Predicate::Matches(pattern),
             Right::List { .. } => Predicate::In(&[]),
             Right::Null => Predicate::Null,

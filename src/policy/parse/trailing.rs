@@ -122,7 +122,7 @@ impl Parser<'_> {
             }
             SqlKind::Plain(_) => Err(self.unexpected("an operator, such as `=`, `in` or `like`")),
             _ => {
-                self.report(habit::answer(&left, Predicate::Alone, false, at.clone()));
+                self.report(habit::answer(&left, Predicate::Alone, false, self.aim, at.clone()));
                 Ok(Expr {
                     at,
                     kind: ExprKind::Broken,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::literal::{empty_text, kind_name, literal};
 use crate::policy::ast::{Term, TermKind};
-use crate::policy::condition::{Comparison, Condition, Constant, LikePart, LikePattern, Operand};
+use crate::policy::condition::{Comparison, Condition, Constant, LikePattern, Operand};
 use crate::policy::habit::instead_of_column;
 use crate::policy::lex::Mistake;
 use crate::session::column::{Column, Kind};
@@ -245,56 +245,17 @@ pub(super) fn like(operand: &Term, pattern: &Term, escape: Option<&Term>) -> Res
             }
         }
     };
-    let parts = like_parts(&text, escape)
-        .ok_or_else(|| {
-            Mistake::new(
-                pattern.at.clone(),
-                "bad-escape",
-                "the escape character must be followed by `%`, `_` or itself",
-            )
-        })?
-        .into();
+    let pattern = LikePattern::new(text, escape).ok_or_else(|| {
+        Mistake::new(
+            pattern.at.clone(),
+            "bad-escape",
+            "the escape character must be followed by `%`, `_` or itself",
+        )
+    })?;
     Ok(Condition::Like {
         operand: Operand::Column(column),
-        pattern: LikePattern { text, escape, parts },
+        pattern,
     })
-}
-
-/// The parts of a pattern, in order; `None` where Oracle would raise ORA-01424.
-fn like_parts(text: &str, escape: Option<char>) -> Option<Vec<LikePart>> {
-    let mut parts = Vec::new();
-    let mut literal = String::new();
-    let mut characters = text.chars();
-    while let Some(character) = characters.next() {
-        let special = if Some(character) == escape {
-            let escaped = characters.next()?;
-            if escaped != '%' && escaped != '_' && Some(escaped) != escape {
-                return None;
-            }
-            literal.push(escaped);
-            continue;
-        } else {
-            match character {
-                '%' => LikePart::Any,
-                '_' => LikePart::One,
-                other => {
-                    literal.push(other);
-                    continue;
-                }
-            }
-        };
-        if !literal.is_empty() {
-            parts.push(LikePart::Text(std::mem::take(&mut literal).into()));
-        }
-        // `%%` matches what `%` matches.
-        if special != LikePart::Any || parts.last() != Some(&LikePart::Any) {
-            parts.push(special);
-        }
-    }
-    if !literal.is_empty() {
-        parts.push(LikePart::Text(literal.into()));
-    }
-    Some(parts)
 }
 
 pub(super) fn matches(operand: &Term, pattern: &Term) -> Result<Condition, Mistake> {
