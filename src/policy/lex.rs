@@ -224,7 +224,9 @@ impl Lexer<'_> {
             ',' => self.take(Token::Comma, 1),
             '=' | '<' | '>' | '!' | '^' => self.operator(next),
             '&' | '|' => self.and_or(next),
+            '≥' | '≤' | '≠' => self.mathematical(next),
             '\'' => self.quoted_text(),
+            '‘' | '’' | '‚' | '‛' | '´' | '`' | '“' | '”' | '„' => self.typographic_quotes(next),
             '"' => self.double_quotes(),
             '@' => self.name(),
             '0'..='9' => self.quantity(),
@@ -280,11 +282,23 @@ impl Lexer<'_> {
             '>' if two(">=") => self.take(take(Comparison::GreaterOrEqual), 2),
             '>' if apart => self.habit(take(Comparison::GreaterOrEqual), 2 + blanks, "write `>=`"),
             '>' => self.take(take(Comparison::Greater), 1),
+            '!' if two("!>") => self.habit(take(Comparison::LessOrEqual), 2, "write `<=`"),
+            '!' if two("!<") => self.habit(take(Comparison::GreaterOrEqual), 2, "write `>=`"),
             '!' if two("!=") => self.take(take(Comparison::NotEqual), 2),
             '!' => self.habit(Token::Word("not".to_owned()), 1, "write `not`"),
             '^' if two("^=") => self.habit(take(Comparison::NotEqual), 2, "write `!=`"),
             _ => self.stray(),
         }
+    }
+
+    /// Operators that a word processor or a web page made one character.
+    fn mathematical(&mut self, next: char) {
+        let (operator, hint) = match next {
+            '≥' => (Comparison::GreaterOrEqual, "write `>=`"),
+            '≤' => (Comparison::LessOrEqual, "write `<=`"),
+            _ => (Comparison::NotEqual, "write `!=`"),
+        };
+        self.habit(Token::Operator(operator), next.len_utf8(), hint);
     }
 
     /// `&` and `|`: AND and OR in other languages, variables in SQL*Plus, concatenation.
@@ -458,6 +472,33 @@ impl Lexer<'_> {
         );
     }
 
+    /// Quotes of a word processor or a web page. They never end where a straight one stands.
+    fn typographic_quotes(&mut self, next: char) {
+        let is_quote = |c: char| matches!(c, '‘' | '’' | '‚' | '‛' | '´' | '`' | '“' | '”' | '„' | '\'' | '"');
+        let rest = &self.rest()[next.len_utf8()..];
+        let Some(end) = rest.find(is_quote) else {
+            return self.stray();
+        };
+        let inner = rest[..end].to_owned();
+        let closing = rest[end..].chars().next().map_or(0, char::len_utf8);
+        let length = next.len_utf8() + end + closing;
+        if !self.after_operator()
+            && let Some(column) = Column::named(&inner)
+        {
+            let hint = format!("write `{}`", column.name());
+            let message = "a column is written without quotes";
+            return self.instead(Token::Word(inner), length, "double-quotes", message, &hint);
+        }
+        let hint = format!("write '{inner}'");
+        self.instead(
+            Token::Text(inner),
+            length,
+            "needs-quotes",
+            format!("`{next}` is not a quote: texts have straight single quotes"),
+            &hint,
+        );
+    }
+
     /// Double quotes, which enclose a text in other languages and a name in Oracle.
     fn double_quotes(&mut self) {
         let rest = self.rest();
@@ -594,6 +635,32 @@ mod tests {
             let codes: Vec<_> = lex(text).mistakes.into_iter().map(|mistake| mistake.code).collect();
             assert_eq!(codes, [expected], "{text}");
         }
+    }
+
+    #[test]
+    fn characters_of_a_word_processor_are_read_as_what_they_stand_for() {
+        let at_least = || Token::Operator(Comparison::GreaterOrEqual);
+        let cases = [
+            ("idle ≥ 4h", 1, at_least(), "write `>=`"),
+            ("idle ≤ 4h", 1, Token::Operator(Comparison::LessOrEqual), "write `<=`"),
+            ("sid ≠ 4", 1, Token::Operator(Comparison::NotEqual), "write `!=`"),
+            ("idle !> 4h", 1, Token::Operator(Comparison::LessOrEqual), "write `<=`"),
+            ("idle !< 4h", 1, at_least(), "write `>=`"),
+            ("a like ’JDBC%’", 2, Token::Text("JDBC%".into()), "write 'JDBC%'"),
+            ("a like ‘JDBC%’ and b", 2, Token::Text("JDBC%".into()), "write 'JDBC%'"),
+            ("a = “toad”", 2, Token::Text("toad".into()), "write 'toad'"),
+            ("`status` = 'x'", 0, Token::Word("status".into()), "write `status`"),
+            ("a = ’toad'", 2, Token::Text("toad".into()), "write 'toad'"),
+        ];
+        for (text, at, token, hint) in cases {
+            let lexed = lex(text);
+            assert_eq!(lexed.tokens[at].0, token, "{text}");
+            let hints: Vec<_> = lexed.mistakes.iter().filter_map(|one| one.hint.as_deref()).collect();
+            assert_eq!(hints, [hint], "{text}");
+            // The mark is the whole token, so that the advice can stand in its place.
+            assert_eq!(lexed.mistakes[0].at, lexed.tokens[at].1, "{text}");
+        }
+        assert_eq!(lex("a = ’toad").mistakes[0].code, "stray-character");
     }
 
     #[test]

@@ -24,6 +24,7 @@ use super::lex::Mistake;
 pub(crate) use elsewhere::{GROUPS, ROWS, instead_of_column};
 pub(crate) use linear::seconds_of;
 use texts::Counterpart;
+pub(crate) use texts::{instead_of_contains, instead_of_ilike};
 
 /// An operand in SQL.
 #[derive(Clone, Debug)]

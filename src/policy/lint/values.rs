@@ -138,8 +138,27 @@ fn known_value(column: Column, value: &Constant, at: &Range<usize>, found: &mut 
     let message = format!("`{}` is never {}", column.name(), visible(&shown));
     let mistake = Mistake::new(at.clone(), "unknown-value", message)
         .expected(format!("expected {}", one_of(domain.iter().copied())))
-        .maybe_hint(did_you_mean(text, domain.iter().copied()));
+        .maybe_hint(did_you_mean(text, domain.iter().copied()).or_else(|| other_word(column, text)));
     found.push((Severity::Error, mistake));
+}
+
+/// What Oracle calls a status that has another name elsewhere.
+fn other_word(column: Column, text: &str) -> Option<String> {
+    if column != Column::Status {
+        return None;
+    }
+    match text.to_ascii_uppercase().as_str() {
+        "IDLE" | "SLEEPING" | "WAITING FOR CLIENT" => {
+            Some("a session that is idle is INACTIVE: write `INACTIVE`, or `idle longer than 4h`".to_owned())
+        }
+        "RUNNING" | "EXECUTING" | "BUSY" => {
+            Some("a session that is in a call is ACTIVE: write `ACTIVE`, or `running longer than 4h`".to_owned())
+        }
+        "WAITING" | "BLOCKED" | "LOCKED" => {
+            Some("write `blocked longer than 5m`, or `waited > 5m` for any wait".to_owned())
+        }
+        _ => None,
+    }
 }
 
 /// What a text in small letters is.

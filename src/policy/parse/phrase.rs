@@ -231,7 +231,7 @@ impl Parser<'_> {
             return self.no_operator(column);
         }
         if is_keyword(word) {
-            return self.unexpected("a condition");
+            return self.no_column(&word.to_ascii_lowercase());
         }
         let mistake = self.mistake(
             "unknown-word",

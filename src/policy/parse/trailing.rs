@@ -5,7 +5,7 @@ use super::Parser;
 use super::right::Right;
 use crate::policy::ast::{Expr, ExprKind, TermKind};
 use crate::policy::condition::{Comparison, SessionStatus};
-use crate::policy::habit::{self, GROUPS, Predicate, ROWS, Sql, SqlKind};
+use crate::policy::habit::{self, GROUPS, Predicate, ROWS, Sql, SqlKind, instead_of_contains, instead_of_ilike};
 use crate::policy::lex::{Mistake, Token};
 use crate::quantity::Span;
 use crate::session::column::{Column, Kind};
@@ -144,20 +144,19 @@ impl Parser<'_> {
         let Token::Word(word) = self.token() else {
             return mistake;
         };
-        let value = match self.ahead(1) {
-            Token::Text(text) => text.clone(),
-            _ => "toad".to_owned(),
+        let (text, value) = match self.ahead(1) {
+            Token::Text(text) if !text.is_empty() => (text.as_str(), text.as_str()),
+            _ => ("%toad%", "toad"),
         };
         let value = value.replace('\'', "''");
-        let bare = value.trim_matches('%');
         let above = || match column.kind() {
             Kind::Duration => format!("write `{name} > {}`", self.span_ahead()),
             Kind::Size => format!("write `{name} > 2GB`"),
             Kind::Number | Kind::Text | Kind::Time => format!("write `{name} > 5`"),
         };
         let hint = match word.to_ascii_lowercase().as_str() {
-            "ilike" => format!("write `{name} matches '(?i){bare}'`"),
-            "contains" | "containing" | "includes" => format!("write `{name} like '%{bare}%'`"),
+            "ilike" => format!("write `{}`", instead_of_ilike(column, text)),
+            "contains" | "containing" | "includes" => format!("write `{}`", instead_of_contains(column, text)),
             "starts" | "starting" | "startswith" | "begins" => format!("write `{name} like 'JDBC%'`"),
             "regexp" | "rlike" | "regexp_like" | "similar" => format!("write `{name} matches '{value}'`"),
             "equals" | "eq" => format!("write `{name} = '{value}'`"),
@@ -168,11 +167,41 @@ impl Parser<'_> {
         mistake.hint(hint)
     }
 
+    /// The mistake for an operator without a column before it, as in `username not in (SYS) and not in (SYSTEM)`.
+    pub(super) fn no_column(&self, operator: &str) -> Mistake {
+        let mistake = self.unexpected("a condition");
+        let not = matches!(self.before(), Some(word) if Self::is_word(word, "not"));
+        let column = self.tokens[..self.next]
+            .iter()
+            .rev()
+            .find_map(|(token, _)| match token {
+                Token::Word(word) | Token::Qualified(_, word) => Column::named(word),
+                _ => None,
+            });
+        let Some(column) = column.filter(|_| !matches!(operator, "and" | "or" | "not" | "escape")) else {
+            return mistake;
+        };
+        let (name, not) = (column.name(), if not { "not " } else { "" });
+        mistake.hint(format!("the column is missing: write `{name} {not}{operator} ...`"))
+    }
+
     /// The mistake for `status is 'INACTIVE'`.
     pub(super) fn is_something(&self, negated: bool) -> Mistake {
         let mistake = self.unexpected("`null`");
         let operator = if negated { "!=" } else { "=" };
         match self.token() {
+            Token::Word(word)
+                if ["empty", "blank", "missing", "unknown"]
+                    .iter()
+                    .any(|none| none.eq_ignore_ascii_case(word)) =>
+            {
+                let not = if negated { "not " } else { "" };
+                mistake.hint(format!("write `is {not}null`: in Oracle, an empty text is NULL"))
+            }
+            Token::Text(text) if text.is_empty() => {
+                let not = if negated { "not " } else { "" };
+                mistake.hint(format!("write `is {not}null`: in Oracle, an empty text is NULL"))
+            }
             Token::Text(text) => mistake.hint(format!("write `{operator} '{}'`", text.replace('\'', "''"))),
             Token::Word(word) => mistake.hint(format!(
                 "write `{operator} {word}`; `is null` and `is not null` are the two forms"

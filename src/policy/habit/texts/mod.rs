@@ -319,6 +319,18 @@ fn like(text: String, escape: Option<&Sql>) -> Option<LikePattern> {
     LikePattern::new(text.into(), escape)
 }
 
+/// What to write for ILIKE, which ignores letter case.
+pub(crate) fn instead_of_ilike(column: Column, pattern: &str) -> String {
+    let shape = LikePattern::new(pattern.into(), None).map(|pattern| shape::of_like(&pattern.parts));
+    written::term(column.name(), false, &[shape.unwrap_or_default()], true)
+}
+
+/// What to write for an operator that looks for a text anywhere. A `%` at its ends is taken for the wildcard.
+pub(crate) fn instead_of_contains(column: Column, text: &str) -> String {
+    let text = Piece::Text(text.trim_matches('%').to_owned());
+    written::term(column.name(), false, &[vec![Piece::Any, text, Piece::Any]], false)
+}
+
 /// The answer for INSTR and REGEXP_LIKE.
 fn by_function(left: &Sql, form: Predicate<'_>, aim: Aim) -> Option<Counterpart> {
     let SqlKind::Call { name, arguments } = &left.kind else {

@@ -485,3 +485,21 @@ fn where_no_rewriting_is_exact_the_advice_says_why() {
         }
     }
 }
+
+#[test]
+fn operators_of_other_languages_keep_the_ends_of_their_patterns() {
+    use super::{instead_of_contains, instead_of_ilike};
+    for (pattern, wanted) in [
+        ("%toad%", "program matches '(?i)toad'"),
+        ("toad%", "program matches '(?i)^toad'"),
+        ("to.d", r"program matches '(?i)^to\.d$'"),
+        ("t_ad%", "program matches '(?is)^t.ad'"),
+    ] {
+        assert_eq!(instead_of_ilike(Column::Program, pattern), wanted);
+    }
+    assert_eq!(
+        instead_of_contains(Column::Program, "a_b"),
+        "program like '%a!_b%' escape '!'"
+    );
+    assert_eq!(instead_of_contains(Column::Program, "toad"), "program like '%toad%'");
+}
