@@ -109,3 +109,69 @@ fn list(subject: &Sql, values: &[Sql], negated: bool) -> Option<String> {
     let not = if negated { "not " } else { "" };
     Some(format!("{} {not}in ({})", column.name(), numbers?.join(", ")))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::decide::evaluate::evaluate;
+    use crate::decide::evaluate::truth::Truth;
+    use crate::policy::check_condition;
+    use crate::policy::parse::parse_for;
+    use crate::session::snapshot::{Cell, Snapshot, SnapshotSource};
+
+    const VALUES: [Option<i64>; 6] = [None, Some(0), Some(1), Some(2), Some(3), Some(7)];
+
+    /// What a clause says of a number.
+    type Meaning = fn(i64) -> bool;
+
+    fn sessions() -> Snapshot {
+        let mut builder = Snapshot::builder(SnapshotSource::Saved, &[Column::BlockingSession]);
+        for value in VALUES {
+            builder
+                .push_row(&[value.map_or(Cell::Null, Cell::Number)])
+                .expect("few rows");
+        }
+        builder
+            .finish(None, Vec::new())
+            .finish([Column::BlockingSession].into_iter().collect())
+    }
+
+    /// The advice with the same effect at each place, evaluated for each value and for NULL.
+    #[test]
+    fn advice_for_nvl_of_a_number_selects_what_the_clause_means() {
+        let sessions = sessions();
+        let mut followed = 0;
+        for default in 0..4_i64 {
+            let cases: [(&str, Meaning); 9] = [
+                ("= 2", |value| value == 2),
+                ("!= 2", |value| value != 2),
+                ("> 1", |value| value > 1),
+                ("<= 1", |value| value <= 1),
+                ("* 2 > 3", |value| value * 2 > 3),
+                ("in (1, 2)", |value| [1, 2].contains(&value)),
+                ("not in (1, 2)", |value| ![1, 2].contains(&value)),
+                ("between 1 and 2", |value| (1..=2).contains(&value)),
+                ("not between 1 and 2", |value| !(1..=2).contains(&value)),
+            ];
+            for (test, holds) in cases {
+                let clause = format!("nvl(blocking_session, {default}) {test}");
+                for aim in [Aim::Acts, Aim::Spares, Aim::Either] {
+                    let hint = parse_for(&clause, aim).mistakes[0].hint.clone().unwrap_or_default();
+                    let advice = hint.strip_prefix("write `").and_then(|hint| hint.strip_suffix('`'));
+                    let advice = advice.unwrap_or_else(|| panic!("{clause}: {hint}"));
+                    let truths = evaluate(&check_condition(advice).expect(advice), &sessions);
+                    for (row, value) in VALUES.iter().enumerate() {
+                        let (meant, advised) = (holds(value.unwrap_or(default)), truths.get(row));
+                        let same = match aim {
+                            Aim::Acts => meant == (advised == Truth::True),
+                            Aim::Spares | Aim::Either => meant == (advised != Truth::False),
+                        };
+                        assert!(same, "{aim:?} {value:?}\n{clause}\n{advice}");
+                        followed += 1;
+                    }
+                }
+            }
+        }
+        assert_eq!(followed, 4 * 9 * 3 * 6);
+    }
+}

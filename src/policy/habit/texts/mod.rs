@@ -227,6 +227,12 @@ impl Whole {
 
 /// The same comparison in the policy language, or why there is none.
 pub(super) fn counterpart(left: &Sql, form: Predicate<'_>, negated: bool, aim: Aim) -> Option<Counterpart> {
+    if let (Some(_), Predicate::Compare(operator @ (Comparison::Equal | Comparison::NotEqual), right)) =
+        (literal(left), form)
+        && literal(right).is_none()
+    {
+        return counterpart(right, Predicate::Compare(operator, left), negated, aim);
+    }
     if let Some(answer) = by_function(left, form, aim) {
         return Some(answer);
     }

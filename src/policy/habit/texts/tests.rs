@@ -376,6 +376,7 @@ fn each_clause_gets_the_advice_that_a_colleague_would_give() {
         ),
         ("upper(username) = 'SHOP'", "username = 'SHOP'"),
         ("upper(username) != 'SHOP'", "username not matches '(?i)^SHOP$'"),
+        ("'SHOP' != upper(osuser)", "osuser not matches '(?i)^SHOP$'"),
         ("lower(username) = shop", "username = 'SHOP'"),
         ("lower(status) = 'inactive'", "status = 'INACTIVE'"),
         ("nvl(upper(module),'abc') = 'abc'", "module is null"),
