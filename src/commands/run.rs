@@ -25,7 +25,7 @@ use crate::yaml::diagnostics::Diagnostic;
 /// A loop that does not end within this time is abandoned.
 pub(crate) const GRACE: Duration = Duration::from_secs(3);
 
-/// How often heartbeats and the watchdog are checked, at least. Signals are not waited for.
+/// How often heartbeats and the watchdog are checked, at least. Signals and pauses are not waited for.
 const TICK: Duration = Duration::from_secs(1);
 
 /// The signals received so far.
@@ -33,18 +33,21 @@ const TICK: Duration = Duration::from_secs(1);
 pub(crate) struct Signals {
     stop: Arc<AtomicBool>,
     reload: Arc<AtomicBool>,
-    /// Gets a byte from each signal, after its flag is set.
+    /// Gets a byte from each signal, after its flag is set, and from each waker.
     arrivals: Arc<UnixStream>,
+    arriving: Arc<UnixStream>,
 }
 
 impl Signals {
     /// Installs the handlers.
     pub(crate) fn catch() -> io::Result<Signals> {
         let (arrivals, arriving) = UnixStream::pair()?;
+        arriving.set_nonblocking(true)?;
         let signals = Signals {
             stop: Arc::default(),
             reload: Arc::default(),
             arrivals: Arc::new(arrivals),
+            arriving: Arc::new(arriving),
         };
         for signal in [SIGTERM, SIGINT] {
             // Registered first, so that only the second signal finds the flag set.
@@ -53,12 +56,17 @@ impl Signals {
         }
         signal_hook::flag::register(SIGHUP, Arc::clone(&signals.reload))?;
         for signal in [SIGTERM, SIGINT, SIGHUP] {
-            signal_hook::low_level::pipe::register(signal, arriving.try_clone()?)?;
+            signal_hook::low_level::pipe::register(signal, signals.waker()?)?;
         }
         Ok(signals)
     }
 
-    /// Waits until a signal arrives, or as long.
+    /// A socket that ends [`Signals::wait`] when something is written to it.
+    fn waker(&self) -> io::Result<UnixStream> {
+        self.arriving.try_clone()
+    }
+
+    /// Waits until a signal arrives or a waker is used, or as long.
     pub(crate) fn wait(&self, at_most: Duration) {
         // A timeout of zero would be none.
         let timeout = at_most.max(Duration::from_millis(1));
@@ -111,6 +119,10 @@ pub(crate) fn run(path: &Path, dry_run: bool, clock: SystemClock) -> ExitStatus 
         Err(error) => return fail(&error.to_string()),
     };
     let (switch, directory) = (Arc::clone(service.switch()), Arc::clone(service.directory()));
+    match signals.waker() {
+        Ok(waker) => switch.wakes(waker),
+        Err(error) => return fail(&format!("make a socket: {error}")),
+    }
     let status = service.status().clone();
     let _control = match claim.listen(path, switch, (status, directory), Arc::clone(&clock)) {
         Ok(control) => control,

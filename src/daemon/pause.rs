@@ -15,8 +15,9 @@ use std::fmt;
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -150,6 +151,8 @@ struct PauseState {
     unwritten: Option<Pause>,
     /// The result of the last reading, and its time.
     seen: Option<(Monotonic, Option<Pause>)>,
+    /// The pause at the last look, if there was one.
+    last: Option<Pause>,
     /// Who ended the last pause, if known.
     resumed_by: Option<String>,
     /// Counts the changes of the switch.
@@ -184,6 +187,8 @@ pub struct Switch {
     identity: FolderIdentity,
     clock: Arc<dyn Clock>,
     inner: Mutex<PauseState>,
+    /// Whoever shows the pause is woken by it.
+    waker: OnceLock<UnixStream>,
 }
 
 /// The result of setting or ending a pause in a running daemon.
@@ -211,6 +216,7 @@ impl Switch {
             identity,
             clock,
             inner: Mutex::default(),
+            waker: OnceLock::new(),
         })
     }
 
@@ -220,7 +226,24 @@ impl Switch {
         let mut inner = self.lock();
         let pause = inner.with_its_reason(pause);
         inner.seen = Some((self.clock.now(), pause.clone()));
-        inner.told.clone().or(pause)
+        let pause = inner.told.clone().or(pause);
+        if inner.last != pause {
+            inner.last.clone_from(&pause);
+            self.wake();
+        }
+        pause
+    }
+
+    /// From now on a byte is written to this socket whenever the switch is found to have changed.
+    pub(crate) fn wakes(&self, socket: UnixStream) {
+        let _ = self.waker.set(socket);
+    }
+
+    fn wake(&self) {
+        if let Some(mut waker) = self.waker.get() {
+            // Full, it wakes all the same.
+            let _ = waker.write(&[0]);
+        }
     }
 
     /// The result of the last reading, for a loop that must not wait for a disk. If it is too old, that counts as paused.
