@@ -365,6 +365,10 @@ impl Judge {
                     return Ok(true);
                 }
                 again = !certain && clause == on.clause;
+                if again && on.lay && lies {
+                    // Whatever became of this rung, the one below it has marked the session: it is gone on from.
+                    return Ok(true);
+                }
             }
         }
         // A snapshot a minute later shows whether a kill was carried out.
