@@ -54,9 +54,10 @@ struct Panel {
 impl Panel {
     fn show(&self, event: &Event) {
         let at = self.clock.utc();
-        event.log();
         self.metrics.count(event, at);
         self.status.write().update(event, at, self.clock.now());
+        // Whoever has read it in the log finds it on the page.
+        event.log();
         if let Some(notifier) = self.notifier.get() {
             notifier.tell(event);
         }

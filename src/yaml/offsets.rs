@@ -7,8 +7,8 @@ use super::node::{Scalar, Style};
 /// A map from the bytes of a scalar's value to the bytes of the file.
 #[derive(Clone, Debug)]
 pub(crate) struct Offsets {
-    /// The byte of the file for each byte of the value, and for the byte after its end.
-    file: Vec<usize>,
+    /// For each byte of the value, and for the byte after its end: where its character begins and ends in the file.
+    file: Vec<Range<usize>>,
 }
 
 impl Offsets {
@@ -26,22 +26,22 @@ impl Offsets {
                 position = skip_space(written, position, scalar.style);
             }
             let from = position.min(written.len());
-            for _ in 0..character.len_utf8() {
-                file.push(at.start + from);
-            }
             position = step(written, from, character, scalar.style);
+            let place = at.start + from..at.start + position;
+            file.extend(std::iter::repeat_n(place, character.len_utf8()));
         }
-        file.push(at.start + position.min(written.len()));
+        let after = at.start + position.min(written.len());
+        file.push(after..after);
         Offsets { file }
     }
 
     /// The range in the file of a range of the value.
     pub(crate) fn range(&self, value: &Range<usize>) -> Range<usize> {
         let last = self.file.len() - 1;
-        let start = self.file[value.start.min(last)];
-        // One past the last byte, not the position of the next byte, which may be on the next line.
+        let start = self.file[value.start.min(last)].start;
+        // The end of the last character, not the beginning of the next one, which may be on the next line.
         let end = match value.end.min(last) {
-            end if end > value.start => (self.file[end - 1] + 1).max(start),
+            end if end > value.start => self.file[end - 1].end.max(start),
             _ => start,
         };
         start..end
@@ -106,6 +106,27 @@ mod tests {
         let range = Offsets::of(&text, &node.at, scalar).range(&(at..at + 4));
         assert_eq!(&text[range.clone()], "HERE", "{yaml}");
         (scalar.style, source.position(range.start))
+    }
+
+    #[test]
+    fn a_mark_ends_after_the_last_byte_of_its_last_character() {
+        for (yaml, value, shown) in [
+            ("k: a \u{e9}\u{2265} b", "\u{e9}\u{2265}", "\u{e9}\u{2265}"),
+            ("k: \"a \\u00e9 b\"", "\u{e9}", "\\u00e9"),
+            ("k: 'a'' b'", "'", "''"),
+        ] {
+            let (_, text, root) = read("f.yaml", yaml.as_bytes(), str::to_owned).expect("the YAML is well-formed");
+            let Value::Mapping(entries) = &root.value else {
+                panic!("not a mapping")
+            };
+            let node = &entries[0].1;
+            let Value::Scalar(scalar) = &node.value else {
+                panic!("not a scalar: {:?}", node.value)
+            };
+            let at = scalar.text.find(value).expect("the value has it");
+            let range = Offsets::of(&text, &node.at, scalar).range(&(at..at + value.len()));
+            assert_eq!(&text[range], shown, "{yaml}");
+        }
     }
 
     #[test]
