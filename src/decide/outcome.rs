@@ -89,26 +89,6 @@ impl Outcome {
         }
     }
 
-    /// Whether the permission ended before anybody began.
-    #[must_use]
-    pub(crate) const fn is_dropped(self) -> bool {
-        match self {
-            Outcome::Expired | Outcome::Revoked => true,
-            Outcome::Done
-            | Outcome::Marked
-            | Outcome::AlreadyGone
-            | Outcome::NoLongerMatches
-            | Outcome::Protected
-            | Outcome::Unchecked
-            | Outcome::Refused
-            | Outcome::Unsupported
-            | Outcome::Failed
-            | Outcome::Unknown
-            | Outcome::Assumed
-            | Outcome::Reported => false,
-        }
-    }
-
     /// Whether the session is followed until it is known to be gone.
     #[must_use]
     pub const fn is_followed(self) -> bool {

@@ -21,7 +21,7 @@ use crate::decide::guard::Warrant;
 use crate::decide::in_force::RunMode;
 use crate::decide::outcome::Outcome;
 use crate::decide::refill::{ClientGroup, Return};
-use crate::decide::used_again::{Aftermath, CallSigns};
+use crate::decide::used_again::Aftermath;
 use crate::decide::verify::Verification;
 pub use crate::event::cycle_report::{
     Breakers, CycleReport, CycleStep, InstanceReport, PolicyReport, READ_TOO_SLOWLY, SessionCount, SpareReason,
@@ -446,25 +446,6 @@ impl Evidence {
             .iter()
             .find(|(known, _)| *known == column)
             .map(|(_, value)| value)
-    }
-
-    /// What was known of the session when the snapshot was taken.
-    pub(crate) fn call_signs(&self, at: DateTime<Utc>) -> CallSigns<'static> {
-        let text = |column| match self.get(column) {
-            Some(EvidenceValue::Text(text)) => Some(text.as_str()),
-            Some(EvidenceValue::Null | EvidenceValue::Number(_) | EvidenceValue::Time(_)) | None => None,
-        };
-        let last_call_et = match self.get(Column::LastCallEt) {
-            Some(EvidenceValue::Number(seconds)) => Some(*seconds),
-            Some(EvidenceValue::Null | EvidenceValue::Text(_) | EvidenceValue::Time(_)) | None => None,
-        };
-        let prev_exec_start = match self.get(Column::PrevExecStart) {
-            Some(EvidenceValue::Time(time)) => Some(*time),
-            Some(EvidenceValue::Null | EvidenceValue::Text(_) | EvidenceValue::Number(_)) | None => None,
-        };
-        let sql_id = self.get(Column::SqlId).map(|_| text(Column::SqlId));
-        let before = (text(Column::PrevSqlId), prev_exec_start);
-        CallSigns::restored(at, text(Column::Status), last_call_et, sql_id, before)
     }
 
     /// The SQL_ID and SQL_EXEC_ID of the session's statement.

@@ -18,7 +18,7 @@ use crate::decide::in_force::RunMode;
 use crate::decide::ledger::{LedgerEntry, later};
 use crate::decide::outcome::Outcome;
 use crate::decide::refill::ClientGroup;
-use crate::decide::used_again::{Afterwards, Rehearsals};
+use crate::decide::used_again::{Afterwards, CallSigns, Rehearsals};
 use crate::decide::verify::{FollowState, Followed, Proof};
 use crate::event::{Evidence, EvidenceValue, Intent, Outcomed};
 use crate::journal::chain::{Raw, raw_lines};
@@ -116,16 +116,6 @@ impl Past {
         self.intent.action != Action::Report && followed && (!ended || self.stays_asked())
     }
 
-    /// By how much the database's clock was ahead of the host's. One that was dropped is written when it is dropped, perhaps long
-    /// after its snapshot, which tells nothing of the clocks.
-    fn ahead(&self) -> Option<TimeDelta> {
-        let dropped = self
-            .outcome
-            .as_ref()
-            .is_some_and(|outcomed| outcomed.outcome.is_dropped());
-        (!dropped).then(|| self.intent.taken_at - self.written)
-    }
-
     /// Whether the action was accepted, waits for a commit, and has passed its deadline: the request is still valid.
     fn stays_asked(&self) -> bool {
         let accepted = self.outcome.as_ref().is_some_and(|outcomed| match outcomed.outcome {
@@ -204,7 +194,8 @@ impl History {
         // it until that time has come.
         let is_past = |past: &Past| past.intent.taken_at - REMEMBERED <= self.read_at;
         let here = || self.actions.values().filter(|past| is_here(&past.intent));
-        let ahead = here().filter(|past| is_past(past)).filter_map(Past::ahead).next_back();
+        let newest = here().rfind(|past| is_past(past));
+        let ahead = newest.map(|past| past.intent.taken_at - past.written);
         memory.clocks = Clocks::restored(ahead);
         for past in here() {
             let done = done(past, ahead);
@@ -380,9 +371,28 @@ fn keep_what_matters(session: &mut Evidence) {
 fn rehearsals<'p>(past: impl Iterator<Item = &'p Past>, ahead: Option<TimeDelta>) -> Rehearsals {
     Rehearsals::restored(past.filter_map(|past| {
         let done = done(past, ahead);
-        let seen = Some(past.intent.session.call_signs(done.at));
+        let seen = Some(signs(&past.intent.session, done.at));
         Some((Done { seen, ..done }.would_have_ended()?, past.afterwards))
     }))
+}
+
+/// What was known of a session when the snapshot was taken.
+fn signs(session: &Evidence, at: DateTime<Utc>) -> CallSigns<'static> {
+    let text = |column| match session.get(column) {
+        Some(EvidenceValue::Text(text)) => Some(text.as_str()),
+        Some(EvidenceValue::Null | EvidenceValue::Number(_) | EvidenceValue::Time(_)) | None => None,
+    };
+    let last_call_et = match session.get(Column::LastCallEt) {
+        Some(EvidenceValue::Number(seconds)) => Some(*seconds),
+        Some(EvidenceValue::Null | EvidenceValue::Text(_) | EvidenceValue::Time(_)) | None => None,
+    };
+    let prev_exec_start = match session.get(Column::PrevExecStart) {
+        Some(EvidenceValue::Time(time)) => Some(*time),
+        Some(EvidenceValue::Null | EvidenceValue::Text(_) | EvidenceValue::Number(_)) | None => None,
+    };
+    let sql_id = session.get(Column::SqlId).map(|_| text(Column::SqlId));
+    let before = (text(Column::PrevSqlId), prev_exec_start);
+    CallSigns::restored(at, text(Column::Status), last_call_et, sql_id, before)
 }
 
 fn who(intent: &Intent) -> ClientGroup {

@@ -118,30 +118,6 @@ fn a_clock_that_was_set_forward_frees_no_budget_by_a_restart() {
     }
 }
 
-/// A warrant that waits for its turn and is dropped is written long after its snapshot.
-#[test]
-fn one_that_was_dropped_late_is_no_step_of_a_clock() {
-    let state = tempfile::tempdir().expect("a folder");
-    let one = intent(1, 287, RunMode::Enforce);
-    let late = Arc::new(Intent {
-        taken_at: at(-735),
-        ..(*intent(2, 288, RunMode::Enforce)).clone()
-    });
-    let events = [
-        Event::Intent(Arc::clone(&one)),
-        outcome(&one, Outcome::Done),
-        Event::Intent(Arc::clone(&late)),
-        outcome(&late, Outcome::Revoked),
-    ];
-    write(state.path(), &events);
-    let mut memory = read(state.path(), at(60)).expect("reads").memory("prod", "here");
-    let host = crate::decide::clocks::HostTime {
-        passed: Duration::from_secs(1),
-        utc: at(60),
-    };
-    assert_eq!(memory.reconcile(at(60), host), None, "the clocks agree");
-}
-
 #[test]
 fn what_a_dry_run_assumed_beside_a_real_action_is_followed_no_more_after_a_restart_than_before() {
     let (real, assumed) = (intent(1, 10, RunMode::Enforce), intent(2, 10, RunMode::DryRun));
