@@ -163,7 +163,7 @@ struct Awaited {
 /// A login that was seen.
 #[derive(Clone, Debug)]
 struct SeenLogin {
-    /// The time of the first snapshot that showed it.
+    /// The time of the first snapshot that showed it; of the login itself, where only the journal tells of it.
     at: DateTime<Utc>,
     /// The policies for which it has counted.
     counted: Vec<(Arc<str>, RunMode)>,
@@ -315,6 +315,7 @@ impl Refills {
     ) -> Vec<Return> {
         // One that was seen before was held against all others then; news are the last.
         let before = self.logins.get(&key).map(|seen| seen.at);
+        self.login(key, now);
         let news = || self.awaited.iter().rev().take_while(|awaited| awaited.is_news).count();
         let mut place = before.map_or(0, |_| self.awaited.len() - news());
         let mut came_back: Vec<Return> = Vec::new();
@@ -335,7 +336,6 @@ impl Refills {
                 place += 1;
             }
         }
-        self.login(key, now);
         came_back
     }
 
