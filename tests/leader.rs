@@ -249,6 +249,8 @@ fn without_the_grant_nobody_leads_and_the_grant_is_named() {
     }
 }
 
+const BESIDE: &str = "orareaper_other_acting_daemons{database=\"orcl\"}";
+
 /// Neither the commands nor the daemon's own connections count.
 #[test]
 fn two_daemons_without_a_leader_are_found_out() {
@@ -298,6 +300,7 @@ fn two_daemons_without_a_leader_are_found_out() {
             "{found:?}"
         );
         assert!(daemon.page("/").1.contains("watches this database too"));
+        daemon.metric_becomes(BESIDE, 1.0);
     }
     assert!(plan(&hosts[1]).contains("watches this database, and so does"));
     let mut command = hosts[1].site.command(&driver);
@@ -308,6 +311,24 @@ fn two_daemons_without_a_leader_are_found_out() {
     assert!(String::from_utf8_lossy(&examined.stdout).contains(FOUND));
     drop(second);
     first.says("note no longer applies");
+    first.metric_becomes(BESIDE, 0.0);
+}
+
+/// One that rehearses disturbs nobody, and is disturbed by nobody.
+#[test]
+fn a_daemon_that_only_watches_beside_one_that_acts_is_no_news() {
+    let driver = thin();
+    let db = Db::parse(&office("", "0s"));
+    let hosts = [0, 1].map(|_| Host::new(&driver, &db.connect_string(), ""));
+    let acts = hosts[0].site.run(&driver);
+    let watches = hosts[1].site.run_with(&driver, |command| {
+        command.arg("--dry-run");
+    });
+    for daemon in [&acts, &watches] {
+        daemon.looks("orcl", 3);
+        daemon.metric_becomes(BESIDE, 0.0);
+        assert!(!daemon.page("/").1.contains("watches this database"));
+    }
 }
 
 /// Each leads by its own lock, or the other one by none: both act, and both say so. Who shares the lock, or does not act, is no news.
@@ -347,6 +368,7 @@ fn who_acts_beside_the_leader_is_found_out() {
         let found = notes(&first);
         assert!(found.len() == 1 && found[0].contains(told), "{more}: {found:?}");
         assert!(first.page("/").1.contains(told), "{more}");
+        first.metric_becomes(BESIDE, 1.0);
         assert_eq!(notes(&second).len(), 1, "{more}: the other one warns, too");
         let mut command = hosts[0].site.command(&driver);
         let examined = command

@@ -33,7 +33,7 @@ use crate::daemon::database::crew::Crew;
 use crate::daemon::database::lead::Lead;
 use crate::daemon::database::orders::{Polling, Trouble};
 use crate::daemon::database::refused::RefusedStatement;
-use crate::daemon::messages::{ActorOrder, Input, Needs, Polled, Settings, Task};
+use crate::daemon::messages::{Input, Needs, Polled, Settings, Task};
 use crate::daemon::pause::Pause;
 use crate::daemon::siblings::Kin;
 use crate::daemon::standby::{ConnectionState, Needed, Standby};
@@ -154,9 +154,7 @@ pub struct DatabaseLoop {
 pub struct Threads {
     /// The one that reads.
     pub ask: Sender<Needs>,
-    /// The first one that acts.
-    pub act: Sender<ActorOrder>,
-    /// Starts more that act.
+    /// Starts those that act, when they are needed.
     pub hire: Hire,
 }
 
@@ -172,7 +170,7 @@ impl DatabaseLoop {
         (watcher, witness): (Box<dyn Watcher>, Box<dyn Witness + Send>),
     ) -> DatabaseLoop {
         let next_poll = clock.now();
-        let crew = Crew::new(&settings.name, threads.act, threads.hire, next_poll);
+        let crew = Crew::new(&settings.name, threads.hire, next_poll);
         let ending = Ending::default();
         ending.follow(acting::going(&memory.following));
         let backoff = Backoff::of(&settings.name);

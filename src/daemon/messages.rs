@@ -11,7 +11,7 @@ use chrono::{NaiveDate, TimeDelta};
 use crate::actuator::ending::Ending;
 use crate::checks::{Check, Id, State};
 use crate::clock::Monotonic;
-use crate::daemon::others::{OtherDaemon, is_daemon, others};
+use crate::daemon::others::{OtherDaemon, ShownLock, others, own_lock};
 use crate::daemon::ranks::Leader;
 use crate::daemon::siblings::Siblings;
 use crate::daemon::standby::{ConnectionState, StandbyOrder};
@@ -121,49 +121,60 @@ impl Polled {
         all.chain(strangers).chain(unreadable).chain(others).collect()
     }
 
-    /// What there is to say of daemons besides this one that do not go by the same lock. A command looks at a database that a daemon
-    /// watches; without a leader only the second one is worth a word there.
+    /// What there is to say of daemons that may act at the same time as this one.
     #[must_use]
     fn other_daemons_check(&self) -> Option<Check> {
-        if let Some(lock) = self.leader {
-            return self.beside_the_leader(lock);
-        }
-        let others = self.other_daemons();
-        let (first, more) = others.split_first()?;
-        let is_command = !is_daemon(&self.snapshot, self.capabilities.own);
-        if is_command && more.is_empty() {
-            return None;
-        }
+        let beside = self.acting_beside();
+        let ((first, shown), more) = beside.split_first()?;
+        let is_command = self.own_lock().is_none();
         let too = if is_command { "" } else { " too" };
-        let and = match more.len() {
-            0 => String::new(),
-            1 => format!(", and so does {}", more[0]),
-            several => format!(", and so do {several} more"),
+        let (found, remedy) = if let Some(lock) = self.leader {
+            let and = match more.len() {
+                0 => String::new(),
+                more => format!(", and so may {more} more"),
+            };
+            let found = format!(
+                "{first} watches this database{too} and {shown}, while this entry says lock {lock}: it may act at the same time as who leads \
+                 by that lock{and}, and each takes its own budgets"
+            );
+            let remedy = "write the same `leader: {lock: N}` in the entry of each, and run the same version: then one of them acts and the \
+                          others stand by";
+            (found, remedy)
+        } else {
+            let and = match more {
+                [] => String::new(),
+                [(one, _)] => format!(", and so does {one}"),
+                several => format!(", and so do {} more", several.len()),
+            };
+            let found = format!(
+                "{first} watches this database{too}{and}: each takes its own budgets, so together they may end that many times as many sessions"
+            );
+            let remedy = "stop all but one, or write the same `leader: {lock: N}` in the entry of each: then one of them acts and the others \
+                          stand by";
+            (found, remedy)
         };
-        let found = format!(
-            "{first} watches this database{too}{and}: each takes its own budgets, so together they may end that many times as many sessions"
-        );
-        Some(Check::new(Id::OtherDaemon, "", State::Note, found).with(
-            "stop all but one, or write the same `leader: {lock: N}` in the entry of each: then one of them acts and the others stand by",
-        ))
+        Some(Check::new(Id::OtherDaemon, "", State::Note, found).with(remedy))
     }
 
-    /// A daemon that may act while another one leads by this lock.
-    fn beside_the_leader(&self, lock: LeaderLock) -> Option<Check> {
-        let others = self.other_daemons();
-        let mut beside = others.iter().filter_map(|other| Some((other, other.beside(lock)?)));
-        let (other, shown) = beside.next()?;
-        let and = match beside.count() {
-            0 => String::new(),
-            more => format!(", and so may {more} more"),
-        };
-        let found = format!(
-            "{other} watches this database too and {shown}, while this entry says lock {lock}: it may act at the same time as who leads by \
-             that lock{and}, and each takes its own budgets"
-        );
-        Some(Check::new(Id::OtherDaemon, "", State::Note, found).with(
-            "write the same `leader: {lock: N}` in the entry of each, and run the same version: then one of them acts and the others stand by",
-        ))
+    /// The other daemons that may act at the same time as this one, each with how. A daemon that only watches disturbs nobody. A
+    /// command looks at a database that a daemon watches: without a leader only the second one counts there.
+    #[must_use]
+    pub(crate) fn acting_beside(&self) -> Vec<(OtherDaemon, ShownLock)> {
+        let own = self.own_lock();
+        if own == Some(ShownLock::Watches) {
+            return Vec::new();
+        }
+        let others = self.other_daemons().into_iter();
+        let beside = others.filter_map(|other| other.beside(self.leader).map(|shown| (other, shown)));
+        let beside: Vec<_> = beside.collect();
+        if own.is_none() && self.leader.is_none() && beside.len() < 2 {
+            return Vec::new();
+        }
+        beside
+    }
+
+    fn own_lock(&self) -> Option<ShownLock> {
+        own_lock(&self.snapshot, self.capabilities.own)
     }
 
     /// Other daemons that are connected to the database.

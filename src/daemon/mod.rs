@@ -1,4 +1,4 @@
-//! The daemon: one loop for each database, with a reading and an acting thread, and the few things that databases share.
+//! The daemon: one loop for each database, a thread that reads, threads that act once there is work, and the few things that databases share.
 //!
 //! ```text
 //! poll-<db> --snapshot--> db-<db> --warrants--> act-<db>-<n>
@@ -137,7 +137,7 @@ struct Member {
     engine: JoinHandle<()>,
     /// The reading thread. It may hang in a driver, so every wait for it has a limit.
     poller: JoinHandle<()>,
-    /// The threads that act, to which the loop adds. The same goes for them.
+    /// The threads that act, which the loop starts when they are needed. The same goes for them.
     actors: Actors,
 }
 
@@ -184,12 +184,15 @@ impl Member {
                 io::Result::Ok(act)
             }
         };
-        let act = one_more(0)?;
         let name = Arc::clone(&database.name);
         let hire: Hire = Box::new(move |number| {
             let hired = one_more(number);
             if let Err(error) = &hired {
-                tracing::error!(database = &*name, error = error.to_string(), "no further thread to act");
+                tracing::error!(
+                    database = &*name,
+                    error = error.to_string(),
+                    "cannot start a thread to act"
+                );
             }
             hired.ok()
         });
@@ -198,7 +201,7 @@ impl Member {
             Arc::new(DatabaseRules::of(database, start.dry_run, Arc::clone(&start.set))),
             (start.memory)(database),
             clock(),
-            Threads { ask, act, hire },
+            Threads { ask, hire },
             ((start.watcher)(database), of_loop),
         );
         let engine = thread::Builder::new()

@@ -64,12 +64,12 @@ impl ShownLock {
         }
     }
 
-    /// Whether a daemon may act beside one that leads by this lock.
-    fn is_beside(self, lock: LeaderLock) -> bool {
+    /// Whether a daemon may act beside one that acts by this lock, or by none.
+    fn is_beside(self, lock: Option<LeaderLock>) -> bool {
         match self {
             ShownLock::Watches => false,
             ShownLock::Alone | ShownLock::Unknown => true,
-            ShownLock::Under(other) => other != lock,
+            ShownLock::Under(other) => Some(other) != lock,
         }
     }
 }
@@ -96,9 +96,9 @@ pub(crate) struct OtherDaemon {
 }
 
 impl OtherDaemon {
-    /// By what it may act beside one that leads by this lock, if it may.
+    /// By what it may act beside one that acts by this lock, or by none; `None` if it does not.
     #[must_use]
-    pub(crate) fn beside(&self, lock: LeaderLock) -> Option<ShownLock> {
+    pub(crate) fn beside(&self, lock: Option<LeaderLock>) -> Option<ShownLock> {
         self.locks.iter().copied().find(|shown| shown.is_beside(lock))
     }
 }
@@ -113,7 +113,7 @@ impl fmt::Display for OtherDaemon {
 pub(crate) fn others(snapshot: &Snapshot, own: SessionKey) -> Vec<OtherDaemon> {
     let text = |row, column| snapshot.text(row, column).unwrap_or_default().to_owned();
     let mark = |row| parted(snapshot.text(row, Column::ClientInfo)?);
-    let own = snapshot.find(own).and_then(mark).map(|(number, _)| number);
+    let own = mark_of(snapshot, own).map(|(number, _)| number);
     let mut found: Vec<OtherDaemon> = Vec::new();
     for row in 0..snapshot.rows() {
         let is_ours = snapshot.text(row, Column::Module) == Some(MODULE);
@@ -140,14 +140,13 @@ fn parted(mark: &str) -> Option<(&str, ShownLock)> {
     Some((number, ShownLock::read(lock)))
 }
 
-/// Whether the session that reads is a daemon's.
-pub(crate) fn is_daemon(snapshot: &Snapshot, own: SessionKey) -> bool {
-    let row = snapshot.find(own);
-    row.is_some_and(|row| {
-        snapshot
-            .text(row, Column::ClientInfo)
-            .is_some_and(|mark| mark.starts_with(BEGINS))
-    })
+fn mark_of(snapshot: &Snapshot, key: SessionKey) -> Option<(&str, ShownLock)> {
+    parted(snapshot.text(snapshot.find(key)?, Column::ClientInfo)?)
+}
+
+/// How the daemon whose session reads acts on the database; `None` if a command reads.
+pub(crate) fn own_lock(snapshot: &Snapshot, own: SessionKey) -> Option<ShownLock> {
+    mark_of(snapshot, own).map(|(_, lock)| lock)
 }
 
 #[cfg(test)]
@@ -175,7 +174,8 @@ mod tests {
         for (shown, is_beside) in shown {
             let text = shown.on(&mark);
             assert_eq!(parted(&text), Some((&mark[BEGINS.len()..], shown)), "{text}");
-            assert_eq!(shown.is_beside(lock), is_beside, "{text}");
+            assert_eq!(shown.is_beside(Some(lock)), is_beside, "{text}");
+            assert_eq!(shown.is_beside(None), shown != ShownLock::Watches, "{text}");
         }
         assert_eq!(
             parted("daemon 00ff something of a later version"),

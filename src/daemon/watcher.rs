@@ -246,6 +246,7 @@ impl Watcher for EventWatcher {
         report.notes = notes;
         report.stale = view.is_stale();
         report.leads = view.leads;
+        report.acting_beside = view.polled.acting_beside().len();
         let changes = self.breakers.changes(&report).into_iter();
         for event in changes.chain(self.suspensions.changes(&report)) {
             self.record(&event);

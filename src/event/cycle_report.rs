@@ -172,6 +172,8 @@ pub struct CycleReport {
     pub stale: bool,
     /// Whether this daemon leads, where one of several is to and the database is armed.
     pub leads: Option<bool>,
+    /// Other daemons that may act on the database at the same time.
+    pub acting_beside: usize,
     /// The budgets and what is used of them.
     pub budgets: Vec<BudgetReport>,
     /// Whether the journal may lack actions, so that each budget counts as used up.
@@ -234,7 +236,7 @@ pub struct PolicyReport {
 }
 
 impl CycleReport {
-    /// Counts a cycle. The caller fills in `steps`, `round_trips`, `notes` and `stale`.
+    /// Counts a cycle. The caller fills in what the cycle does not know: `steps`, `round_trips`, `notes`, `stale`, `leads`, `acting_beside`.
     #[must_use]
     pub(crate) fn of(
         database: &Arc<str>,
@@ -261,6 +263,7 @@ impl CycleReport {
             notes: Vec::new(),
             stale: false,
             leads: None,
+            acting_beside: 0,
             budgets: now.map_or_else(Vec::new, |now| BudgetReport::all(rules, in_force, &memory.ledger, now)),
             budgets_unknown: memory.ledger.unknown().is_some(),
             lingering: LingeringReport::all(&memory.following),

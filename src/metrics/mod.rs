@@ -64,6 +64,7 @@ pub struct Metrics {
     acting: Arc<Family<AtomicI64, 2>>,
     acting_hangs: Arc<Family<AtomicI64, 1>>,
     leader: Arc<Family<AtomicI64, 1>>,
+    acting_beside: Arc<Family<AtomicI64, 1>>,
     budgets_unknown: Arc<Family<AtomicI64, 1>>,
     round_trips: Arc<Family<AtomicU64, 1>>,
     driver_errors: Arc<Family<AtomicU64, 2>>,
@@ -138,6 +139,8 @@ impl Maker {
     }
 }
 
+const HANGING: &str = "Connections for actions that hang in a call of the driver.";
+const OTHERS: &str = "Other daemons that may act on the database at the same time as this one.";
 const WEB_CONFIG: &str =
     "1 if the web configuration, its certificates and users are in force as the files are, else 0.";
 
@@ -170,7 +173,6 @@ impl Metrics {
         let paused = "1 if the kill switch stops all actions, else 0.";
         let acting =
             "1 if the standby connection for actions is open, else 0; exists where a policy in force needs it.";
-        let hangs = "Connections for actions that hang in a call of the driver.";
         let leader = "1 if this daemon leads, of several that watch the database, else 0; exists where `leader` is configured and the database is armed.";
         let unknown = "1 while the journal may lack actions, so that each budget counts as used up, else 0.";
         let journal = "Failed attempts to write the journal; no action is taken without a record.";
@@ -207,8 +209,9 @@ impl Metrics {
             web_reload_success: make.success("web_config_reload_success", WEB_CONFIG),
             paused: make.one("paused", paused),
             acting: make.family("acting_connection", acting, ["database", "inst_id"]),
-            acting_hangs: make.family("hanging_connections", hangs, ["database"]),
+            acting_hangs: make.family("hanging_connections", HANGING, ["database"]),
             leader: make.family("leader", leader, ["database"]),
+            acting_beside: make.family("other_acting_daemons", OTHERS, ["database"]),
             budgets_unknown: make.family("budgets_unknown", unknown, ["database"]),
             round_trips: make.family("driver_round_trips_total", "Round trips to the database.", ["database"]),
             driver_errors: make.family("driver_errors_total", errors, ["database", "class"]),
@@ -339,6 +342,7 @@ impl Metrics {
         self.acting.retain(|[database, _]| names(database));
         self.acting_hangs.retain(|[database]| names(database));
         self.leader.retain(|[database]| names(database));
+        self.acting_beside.retain(|[database]| names(database));
         self.budgets_unknown.retain(|[database]| names(database));
         self.cycle_duration.retain(|[database, _]| names(database));
         self.last_cycle.retain(|[database]| names(database));
@@ -508,6 +512,9 @@ impl Metrics {
             Some(leads) => self.leader.with([database]).set(i64::from(leads)),
             None => self.leader.retain(|[of]| *of != **database),
         }
+        self.acting_beside
+            .with([database])
+            .set(i64::try_from(report.acting_beside).unwrap_or(i64::MAX));
         self.budgets_unknown
             .with([database])
             .set(i64::from(report.budgets_unknown));

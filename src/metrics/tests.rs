@@ -98,6 +98,7 @@ fn cycle(instances: &[u32]) -> CycleReport {
         }],
         notes: Vec::new(),
         budgets: Vec::new(),
+        acting_beside: 0,
         budgets_unknown: false,
         lingering: Vec::new(),
     }

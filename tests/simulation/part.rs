@@ -248,8 +248,7 @@ impl Stage {
         let (rules, place) = self.rules(at, entry);
         let reach = self.reach(at, entry, &name);
         let (ask, asks) = channel();
-        let (act, first) = channel();
-        let orders = Arc::new(Mutex::new(vec![first]));
+        let orders = Arc::<Mutex<Vec<_>>>::default();
         let hire: Hire = {
             let orders = Arc::clone(&orders);
             Box::new(move |_| {
@@ -288,7 +287,7 @@ impl Stage {
             rules,
             history.memory(&name, &place),
             Arc::clone(&clock),
-            Threads { ask, act, hire },
+            Threads { ask, hire },
             (Box::new(watcher), Box::new(Clerk::new((&name, &place), sink))),
         );
         self.judge().entries[at] = Some(entry.clone());

@@ -7,6 +7,7 @@
 //! - A helper gets a warrant only once it has a connection, so a database without room for another session costs no warrant.
 //! - For one instance, at most `parallel` threads act, including the lead and those that hang in a call.
 //! - A lead that hangs in a call is replaced.
+//! - The lead's thread starts with its first order: a database where nothing is to be done has none.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -28,7 +29,7 @@ pub(super) const LOGS_OFF_AFTER: Duration = Duration::from_secs(300);
 /// Helpers are called when an action takes longer than this; most take milliseconds.
 const HELP_AFTER: Duration = Duration::from_secs(2);
 
-/// Starts another acting thread with this number; `None` if that is impossible.
+/// Starts the acting thread with this number; `None` if that is impossible.
 pub type Hire = Box<dyn FnMut(usize) -> Option<Sender<ActorOrder>> + Send>;
 
 /// The warrant that a thread is carrying out.
@@ -50,7 +51,8 @@ pub(super) struct UnderWayTask {
 /// An acting thread.
 #[derive(Debug)]
 struct Worker {
-    orders: Sender<ActorOrder>,
+    /// `None` until its thread has started.
+    orders: Option<Sender<ActorOrder>>,
     /// The orders that it has not answered.
     open: Orders,
     /// The instance that a helper is for; `None` for any.
@@ -65,9 +67,9 @@ struct Worker {
 }
 
 impl Worker {
-    fn new(orders: Sender<ActorOrder>, now: Monotonic) -> Worker {
+    fn new(now: Monotonic) -> Worker {
         Worker {
-            orders,
+            orders: None,
             open: Orders::default(),
             place: None,
             stands: Vec::new(),
@@ -77,8 +79,9 @@ impl Worker {
         }
     }
 
+    /// Sends an order to the thread; false if it has not started or has ended.
     fn order(&mut self, order: ActorOrder, now: Monotonic) -> bool {
-        let heard = self.orders.send(order).is_ok();
+        let heard = self.orders.as_ref().is_some_and(|orders| orders.send(order).is_ok());
         if heard {
             self.open.given(now);
         }
@@ -119,10 +122,10 @@ impl fmt::Debug for Crew {
 }
 
 impl Crew {
-    /// The lead alone.
-    pub(super) fn new(database: &str, lead: Sender<ActorOrder>, hire: Hire, now: Monotonic) -> Crew {
+    /// The lead alone, whose thread has not started.
+    pub(super) fn new(database: &str, hire: Hire, now: Monotonic) -> Crew {
         Crew {
-            workers: vec![Worker::new(lead, now)],
+            workers: vec![Worker::new(now)],
             lead: 0,
             hire,
             backoff: Backoff::of(database),
@@ -158,7 +161,17 @@ impl Crew {
 
     /// Sends an order to the lead; false if its thread has ended.
     pub(super) fn order_lead(&mut self, order: ActorOrder, now: Monotonic) -> bool {
-        self.workers[self.lead].order(order, now)
+        self.order(self.lead, order, now)
+    }
+
+    /// # Panics
+    /// When the lead's thread cannot be started: nothing could be done on this database, and a restart only delays.
+    fn order(&mut self, worker: usize, order: ActorOrder, now: Monotonic) -> bool {
+        if self.workers[worker].orders.is_none() {
+            let orders = (self.hire)(worker);
+            self.workers[worker].orders = Some(orders.expect("a thread to act"));
+        }
+        self.workers[worker].order(order, now)
     }
 
     /// The thread that may get a warrant for this instance now. The lead comes first, so that helpers may log off; it makes its
@@ -200,10 +213,9 @@ impl Crew {
             place,
             since: now,
         };
-        let worker = &mut self.workers[worker];
-        assert!(worker.task.is_none(), "one warrant at a time");
-        let heard = worker.order(ActorOrder::Act(Box::new(task)), now);
-        worker.task = heard.then_some(under_way);
+        assert!(self.workers[worker].task.is_none(), "one warrant at a time");
+        let heard = self.order(worker, ActorOrder::Act(Box::new(task)), now);
+        self.workers[worker].task = heard.then_some(under_way);
         heard
     }
 
@@ -354,7 +366,10 @@ impl Crew {
             return Some(at);
         }
         let orders = (self.hire)(self.workers.len())?;
-        self.workers.push(Worker::new(orders, now));
+        self.workers.push(Worker {
+            orders: Some(orders),
+            ..Worker::new(now)
+        });
         Some(self.workers.len() - 1)
     }
 

@@ -3,7 +3,7 @@
 use super::*;
 use crate::actuator::carry_out::{Answered, Intending};
 use crate::clock::ManualClock;
-use crate::daemon::messages::Acted;
+use crate::daemon::messages::{Acted, ActorOrder};
 use crate::daemon::pause::Switch;
 use crate::daemon::standby::StandbyOrder;
 use crate::daemon::watcher::EventWatcher;
@@ -128,9 +128,9 @@ pub(super) fn of_rules(
     witness: Box<dyn Witness + Send>,
 ) -> (DatabaseLoop, Arc<ManualClock>, Heard) {
     let clock = Arc::new(ManualClock::at(DateTime::UNIX_EPOCH));
-    let ((ask, asks), (act, orders)) = (channel(), channel());
+    let (ask, asks) = channel();
     let shared: Arc<dyn Clock> = Arc::<ManualClock>::clone(&clock);
-    let hired = Arc::new(Mutex::new(vec![orders]));
+    let hired = Arc::<Mutex<Vec<_>>>::default();
     let hire: Hire = {
         let hired = Arc::clone(&hired);
         Box::new(move |_| {
@@ -139,7 +139,7 @@ pub(super) fn of_rules(
             Some(act)
         })
     };
-    let threads = Threads { ask, act, hire };
+    let threads = Threads { ask, hire };
     let watched = (watcher, witness);
     let database = DatabaseLoop::new(settings(), rules, Memory::default(), shared, threads, watched);
     (database, clock, Heard { asks, orders: hired })
