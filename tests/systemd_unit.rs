@@ -303,6 +303,7 @@ fn what_others_rely_on_is_there() {
         ("[Service]", "UMask", "0027"),
         ("[Service]", "LimitCORE", "0"),
         ("[Service]", "Environment", "TNS_ADMIN=/etc/orareaper"),
+        ("[Service]", "Environment", "MALLOC_ARENA_MAX=2"),
     ];
     for (section, name, value) in expected {
         let found: Vec<_> = unit.iter().filter(|line| line.0 == section && line.1 == name).collect();
