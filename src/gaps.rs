@@ -9,8 +9,10 @@ use crate::decide::in_force::InForce;
 use crate::decide::plan::company::ends_the_process;
 use crate::decide::pressure::Readings;
 use crate::decide::protect::ESSENTIAL;
+use crate::policy::condition::Comparison;
 use crate::policy::model::{Policy, PolicySet, Protection};
-use crate::policy::pressure::{PressureCondition, Threshold};
+use crate::policy::pressure::{PressureCondition, Resource, Threshold};
+use crate::quantity::Bytes;
 use crate::session::column::{Column, Source};
 use crate::session::snapshot::{Snapshot, SnapshotSource};
 
@@ -33,6 +35,7 @@ pub(crate) fn checks(snapshot: &Snapshot, readings: &Readings, set: &PolicySet, 
     for policy in in_force.iter().map(|in_force| &set.policies[in_force.index()]) {
         notes.extend(unknown_terms(policy, snapshot));
         notes.extend(unknown_marks(policy, readings));
+        notes.extend(unreachable_marks(policy, snapshot, readings));
         if snapshot.source() == SnapshotSource::Saved
             && !snapshot.has(Column::Paddr)
             && policy.actions().any(ends_the_process)
@@ -113,6 +116,56 @@ fn unknown_marks(policy: &Policy, readings: &Readings) -> Vec<Check> {
         }
     }
     notes
+}
+
+/// Amounts in a policy's gate that no instance can exceed, because its limit is not higher: the gate never opens by them. PGA may exceed
+/// its limit for a while.
+fn unreachable_marks(policy: &Policy, snapshot: &Snapshot, readings: &Readings) -> Vec<Check> {
+    let compared = policy.pressure.iter().flat_map(|pressure| pressure.begin.comparisons());
+    let unreachable = compared.filter_map(|(resource, op, threshold)| {
+        let Threshold::Amount(amount) = threshold else {
+            return None;
+        };
+        if resource == Resource::Pga {
+            return None;
+        }
+        let read = snapshot.instances().iter().filter(|instance| instance.complete);
+        let limits: Vec<(u32, i64)> = read
+            .filter_map(|instance| {
+                let limit = readings.get(instance.inst_id, resource)?.limit?;
+                let is_within = match op {
+                    Comparison::Greater => limit <= amount,
+                    Comparison::GreaterOrEqual | Comparison::Equal => limit < amount,
+                    Comparison::Less | Comparison::LessOrEqual | Comparison::NotEqual => false,
+                };
+                is_within.then_some((instance.inst_id, limit))
+            })
+            .collect();
+        let (inst_id, highest) = *limits.iter().max_by_key(|(_, limit)| *limit)?;
+        let places = match limits.len() {
+            1 => format!("on instance {inst_id}"),
+            several => format!("on {several} instances"),
+        };
+        let shown = |amount: i64| match resource {
+            Resource::Temp | Resource::Undo => Bytes(amount).in_full().to_string(),
+            Resource::Sessions
+            | Resource::Processes
+            | Resource::Transactions
+            | Resource::Pga
+            | Resource::HostCpu
+            | Resource::ActiveSessions => amount.to_string(),
+        };
+        let note = format!(
+            "policy {}: `{} {} {}` in `while` is never true {places}: the limit is {}",
+            policy.name,
+            resource.name(),
+            if op == Comparison::Greater { "above" } else { op.sql() },
+            shown(amount),
+            shown(highest)
+        );
+        Some(Check::new(Id::Gate, &*policy.name, State::Note, note).with("compare it with a share, such as 85%"))
+    });
+    unreachable.collect()
 }
 
 fn essential(column: Column) -> Check {
@@ -221,7 +274,7 @@ mod tests {
     use std::sync::Arc;
 
     use crate::decide::in_force::{Arming, DatabaseRules, Due, EffectiveLimits};
-    use crate::decide::pressure::Figure;
+    use crate::decide::pressure::{Figure, Reading};
     use crate::policy::model::Limits;
     use crate::policy::pressure::Resource;
     use crate::session::snapshot::{Instance, SnapshotClock};
@@ -295,7 +348,54 @@ mod tests {
                  they are the CDB's",
             ]
         );
-        // How many there are is known where only the limit is not.
+    }
+
+    #[test]
+    fn an_amount_that_is_above_the_limit_is_named() {
+        let mut readings = Readings::default();
+        // An amount up to the limit can be exceeded, one from it on cannot. Where an instance has no limit, nothing is said of it.
+        for (inst_id, limit) in [(1, Some(400)), (2, Some(472))] {
+            readings.set(inst_id, Resource::Sessions, Reading { used: 90, limit });
+        }
+        let temp = |limit| Reading { used: 0, limit };
+        readings.set(1, Resource::Temp, temp(Some(40 << 30)));
+        readings.set(2, Resource::Temp, temp(None));
+        readings.set(1, Resource::Pga, temp(Some(1)));
+        let of = |policy: &str| of(policy, [true, true], &readings);
+        for fine in [
+            "sessions above 399",
+            "sessions below 500",
+            "temp above 39GB",
+            "pga above 4GB",
+            "sessions above 99%",
+        ] {
+            assert_eq!(of(&format!("while: {fine}")), Vec::<String>::new(), "{fine}");
+        }
+        let said = |resource, amount, place, limit| {
+            format!(
+                "policy reap: `{resource} above {amount}` in `while` is never true {place}: the limit is {limit}; remedy: compare it with a share, such as 85%"
+            )
+        };
+        assert_eq!(
+            of("while: sessions above 400"),
+            [said("sessions", "400", "on instance 1", "400")]
+        );
+        assert_eq!(
+            of("while: sessions above 472"),
+            [said("sessions", "472", "on 2 instances", "472")]
+        );
+        assert_eq!(
+            of("while: temp above 40GB"),
+            [said("temp", "40GB", "on instance 1", "40GB")]
+        );
+    }
+
+    #[test]
+    fn how_many_there_are_is_known_where_only_the_limit_is_not() {
+        let mut readings = Readings::default();
+        readings.explain(Resource::Processes, Figure::Use, "they are the CDB's");
+        readings.explain(Resource::Transactions, Figure::Limit, "UNLIMITED");
+        let of = |policy| of(policy, [true, true], &readings);
         assert_eq!(of("while: transactions above 80"), Vec::<String>::new());
         assert_eq!(of("while: sessions above 80%"), Vec::<String>::new());
     }

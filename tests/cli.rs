@@ -444,12 +444,90 @@ fn a_password_that_everybody_may_read_is_told_once_for_each_file() {
         "{}",
         quiet.err
     );
-    fs::set_permissions(site.path("password"), fs::Permissions::from_mode(0o644)).expect("its owner may");
-    let told = site.orareaper(&["--config", "orareaper.yaml", "check"]);
-    assert_eq!(told.code, Some(0), "a warning is no finding: {}", told.err);
-    assert_eq!(told.err.matches("secret-readable-by-all").count(), 1, "{}", told.err);
-    for words in ["one, two", "chmod 600"] {
-        assert!(told.err.contains(words), "{words}: {}", told.err);
+    let credential = ["one", "two"]
+        .map(|name| entry(name, &thin(), "//127.0.0.1:1/X", false).replace("{file: password}", "{credential: reaper}"));
+    fs::create_dir(site.path("credentials")).expect("a folder");
+    site.write("credentials/reaper", "secret");
+    let set = |path: &str, mode| {
+        fs::set_permissions(site.path(path), fs::Permissions::from_mode(mode)).expect("its owner may")
+    };
+    for (databases, file) in [(databases, "password"), (credential, "credentials/reaper")] {
+        site.configure_with(&databases, "");
+        let told = || {
+            let told = site.orareaper(&["--config", "orareaper.yaml", "check"]);
+            assert_eq!(told.code, Some(0), "a warning is no finding: {}", told.err);
+            told.err
+        };
+        set(file, 0o644);
+        set("credentials", 0o755);
+        set(".", 0o700);
+        assert!(
+            !told().contains("warning["),
+            "nobody else gets into the folder: {}",
+            told()
+        );
+        set(".", 0o755);
+        let err = told();
+        assert_eq!(err.matches("secret-readable-by-all").count(), 1, "{err}");
+        for words in ["one, two", "chmod 600", file] {
+            assert!(err.contains(words), "{words}: {err}");
+        }
+        let doctor = site.orareaper(&["--config", "orareaper.yaml", "doctor", "--format", "json"]);
+        assert!(
+            doctor.out.contains("can read the password of one, two"),
+            "{}",
+            doctor.out
+        );
+        set(file, 0o600);
+        assert!(!told().contains("warning["), "{}", told());
+    }
+}
+
+/// Who changes them decides who gets the password, or by which account the daemon acts.
+#[test]
+fn what_decides_where_the_password_goes_may_be_changed_by_nobody_else() {
+    let site = desk();
+    fs::create_dir(site.path("tns")).expect("a folder");
+    fs::create_dir(site.path("credentials")).expect("a folder");
+    site.write("tns/tnsnames.ora", "");
+    site.write("credentials/reaper", "secret");
+    let databases = ["one", "two"].map(|name| {
+        entry(name, &thin(), "//127.0.0.1:1/X", false)
+            .replace("{file: password}", "{credential: reaper}\n    tns_admin: tns")
+    });
+    site.configure_with(&databases, "");
+    let set = |path: &str, mode| {
+        fs::set_permissions(site.path(path), fs::Permissions::from_mode(mode)).expect("its owner may")
+    };
+    set("credentials/reaper", 0o600);
+    let told = || site.orareaper(&["--config", "orareaper.yaml", "check"]).err;
+    assert!(!told().contains("warning["), "{}", told());
+    for (path, mode, back, words) in [
+        (
+            "tns/tnsnames.ora",
+            0o666,
+            0o644,
+            "change this file, and so say which server the password is sent to",
+        ),
+        (
+            "tns",
+            0o777,
+            0o755,
+            "change a file in this folder, and so say which server",
+        ),
+        (
+            "credentials",
+            0o777,
+            0o755,
+            "change a file in this folder, and so say by which password",
+        ),
+    ] {
+        set(path, mode);
+        let err = told();
+        assert_eq!(err.matches("writable-by-all").count(), 1, "{path}: {err}");
+        assert!(err.contains(words) && err.contains("chmod o-w"), "{path}: {err}");
+        set(path, back);
+        assert!(!told().contains("warning["), "{path}: {}", told());
     }
 }
 

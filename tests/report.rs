@@ -384,7 +384,8 @@ fn processes_and_their_pga_are_added_up_where_they_were_read() {
 
 #[test]
 fn gaps_are_reported_first_with_the_sessions_that_they_spare() {
-    let csv = "SID,SERIAL#,LOGON_TIME,USERNAME,STATUS,LAST_CALL_ET,PROGRAM\n1,1,2026-11-22,A,INACTIVE,90000,p\n";
+    let csv =
+        "SID,SERIAL#,LOGON_TIME,USERNAME,STATUS,LAST_CALL_ET,PROGRAM\n1,1,2026-11-22 00:00:00,A,INACTIVE,90000,p\n";
     let mut connected = idle_policy();
     connected.name = "old".into();
     connected.when = Condition::Phrase(Phrase::Connected { longer_than: 60 });

@@ -101,7 +101,7 @@ fn oracles_own_dates_with_its_rule_for_two_digit_years() {
     assert_eq!(saved.notes.len(), 2);
     assert!(saved.notes[1].contains("has no INST_ID"), "{:?}", saved.notes);
     assert!(
-        saved.notes[0].contains("no time of day in 1 session:"),
+        saved.notes[0].contains("no time of day in 1 session, so `connected` is unknown"),
         "{:?}",
         saved.notes
     );
@@ -297,9 +297,47 @@ fn padding_by_colsep_is_not_part_of_a_value() {
         "line 9: column P1: \"2.8800E+10\" is rounded",
         "set numwidth 38",
         "line 8: column SYSDATE: \"22-NOV-26\" is a day without a time; alter session set nls_date_format",
-        "LOGON_TIME has no time of day in 3 sessions",
+        "LOGON_TIME has no time of day in 3 sessions, so `connected` is unknown",
     ] {
         assert!(notes.contains(said), "{notes}\nwanted: {said}");
+    }
+}
+
+/// Oracle's default format of a DATE has no time of day. The day tells sessions apart; an age from its midnight would be up to a day too
+/// long, and a session that began to run ten minutes ago would be taken.
+#[test]
+fn a_day_without_a_time_is_no_age() {
+    let columns =
+        "INST_ID,SID,SERIAL#,LOGON_TIME,TYPE,STATUS,USERNAME,LAST_CALL_ET,SYSDATE,SQL_EXEC_START,PREV_EXEC_START";
+    let row = |logon: &str, started: &str, before: &str| {
+        format!("{columns}\n1,48,1,{logon},USER,ACTIVE,SHOP,18000,2026-11-22 10:00:00,{started},{before}\n")
+    };
+    let (hour, day) = ("2026-11-22 09:00:00", "22-NOV-26");
+    let known = |saved: &Saved| {
+        [Column::Connected, Column::StatementAge, Column::PrevExecStart].map(|column| saved.snapshot.number(0, column))
+    };
+    let nine = Some(DAY + 9 * 3_600);
+    let read = |text: &str| parse(text.as_bytes(), "f", None).unwrap_or_else(|error| panic!("{error}"));
+    let whole = read(&row(hour, hour, hour));
+    assert_eq!(known(&whole), [Some(3_600), Some(3_600), nine]);
+    assert_eq!(whole.notes, Vec::<String>::new());
+    for (text, expected, column) in [
+        (row(day, hour, hour), [None, Some(3_600), nine], "LOGON_TIME"),
+        (row(hour, day, hour), [Some(3_600), None, nine], "SQL_EXEC_START"),
+        (
+            row(hour, hour, day),
+            [Some(3_600), Some(3_600), None],
+            "PREV_EXEC_START",
+        ),
+    ] {
+        let saved = read(&text);
+        assert_eq!(known(&saved), expected, "{column}");
+        assert!(saved.snapshot.key(0).is_some(), "{column}: it has an identity");
+        assert!(
+            saved.notes.len() == 1 && saved.notes[0].contains(column) && saved.notes[0].contains("nls_date_format"),
+            "{:?}",
+            saved.notes
+        );
     }
 }
 

@@ -6,6 +6,7 @@
 
 mod connect;
 mod database;
+mod exposure;
 mod listen;
 mod mask;
 pub(crate) mod notify;
@@ -32,6 +33,7 @@ pub use read::{LoadedConfig, PolicySources, check};
 pub use retention::Retention;
 pub use secret::{Password, SecretError, SecretSource};
 
+use crate::config::exposure::NamedFiles;
 pub(crate) use crate::policy::model::Labels;
 use crate::policy::model::Limits;
 use crate::policy::schedule::Schedule;
@@ -210,8 +212,11 @@ pub fn load(path: &Path) -> LoadedConfig {
             let mut loaded = read::check_with(&name, &bytes, base, &included);
             loaded.diagnostics.extend(crate::yaml::files::writable_by_all(path));
             default_tns_admin(base, &mut loaded);
-            let readable = readable_by_all(&name, &loaded);
-            loaded.diagnostics.extend(readable);
+            let exposed = loaded
+                .config
+                .as_ref()
+                .map_or_else(Vec::new, |config| exposed(&name, config));
+            loaded.diagnostics.extend(exposed);
             let of_receivers = loaded.config.as_ref().and_then(|config| config.notify.as_ref());
             let troubles = of_receivers.map_or_else(Vec::new, |of| notify::troubles_of_files(&name, of));
             if !troubles.is_empty() {
@@ -248,29 +253,25 @@ fn default_tns_admin(base: &Path, loaded: &mut LoadedConfig) {
     }
 }
 
-/// Warns of each file with a secret that every user of the host can read, once even if several databases or receivers use it.
-fn readable_by_all(config: &str, loaded: &LoadedConfig) -> Vec<Diagnostic> {
-    let mut by_file: BTreeMap<&Path, Vec<&str>> = BTreeMap::new();
-    for database in loaded.config.iter().flat_map(|config| &config.databases) {
-        if let LoginConfig::Password { password, .. } = &database.login
-            && let Some(file) = password.readable_by_all()
-        {
-            by_file.entry(file).or_default().push(&database.name);
+/// Warns of files that other users of the host can read or change.
+fn exposed(file: &str, config: &Config) -> Vec<Diagnostic> {
+    let of_all = std::env::var_os("TNS_ADMIN").map(PathBuf::from);
+    let mut named = NamedFiles::default();
+    for database in &config.databases {
+        if let LoginConfig::Password { password, .. } = &database.login {
+            named.passwords.push((password, &database.name));
         }
+        named
+            .folders
+            .extend(database.tns_admin.as_deref().or(of_all.as_deref()));
     }
-    let receivers = loaded.config.iter().flat_map(|config| &config.notify);
-    for (file, receivers) in receivers.flat_map(notify::open_secrets) {
-        by_file.entry(file).or_default().extend(receivers);
+    for receiver in config.notify.iter().flat_map(|notify| &notify.receivers) {
+        let secrets = receiver.secrets().into_iter();
+        named
+            .secrets
+            .extend(secrets.map(|(secret, _)| (secret, &*receiver.name)));
     }
-    let warning = |(file, databases): (&Path, Vec<&str>)| {
-        let file = file.display();
-        let databases = databases.join(", ");
-        let message = format!("every user of this host can read the password of {databases}: {file}");
-        let mut warning = Diagnostic::of_file(config, "secret-readable-by-all", message);
-        warning.severity = Severity::Warning;
-        warning.hint(format!("run `chmod 600 {file}`"))
-    };
-    by_file.into_iter().map(warning).collect()
+    exposure::of(file, &named)
 }
 
 /// The passwords that cannot be read, each with the databases that need it, the secrets of receivers likewise, and warnings of those with blanks around them. A

@@ -16,7 +16,7 @@ use glob::Pattern;
 
 use super::secret::SecretSource;
 pub(crate) use files::{certificates, unmatched_filters};
-pub(in crate::config) use files::{open_secrets, troubles_of_files, unreadable_secrets};
+pub(in crate::config) use files::{troubles_of_files, unreadable_secrets};
 pub(super) use read::notify;
 #[cfg(test)]
 pub(super) use read::{NOTIFY_KEYS, RECEIVER_KEYS};

@@ -5,10 +5,11 @@
 
 use std::fmt;
 use std::io::Read as _;
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
+
+use crate::yaml::files::is_readable_by_all;
 
 /// The longest password that is read; Oracle's own limit is 1024 bytes.
 const LONGEST: u64 = 1024;
@@ -168,12 +169,17 @@ impl SecretSource {
         self.read_with(|name| std::env::var_os(name))
     }
 
-    /// The file, if it is an ordinary one and every user of the host can read it.
+    /// The file on this host that the secret is written in, if it is in one. Of a credential, the one that systemd copies.
+    pub(super) fn kept_in(&self) -> Option<&Path> {
+        match self {
+            SecretSource::File(path) | SecretSource::Credential(_, path) => Some(path),
+            SecretSource::Env(_) => None,
+        }
+    }
+
+    /// The same, if every user of the host can read it.
     pub(super) fn readable_by_all(&self) -> Option<&Path> {
-        const OTHERS_READ: u32 = 0o004;
-        let SecretSource::File(path) = self else { return None };
-        let metadata = std::fs::metadata(path).ok()?;
-        (metadata.is_file() && metadata.permissions().mode() & OTHERS_READ != 0).then_some(path)
+        self.kept_in().filter(|file| is_readable_by_all(file))
     }
 
     fn read_with(&self, variable: impl Fn(&str) -> Option<std::ffi::OsString>) -> Result<Password, SecretError> {

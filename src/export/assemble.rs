@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use crate::export::stamp::{Stamp, read_number};
+use crate::export::stamp::{NO_TIME_OF_DAY, Stamp, read_number};
 use crate::export::{Format, LineFault, Problem, Saved, parse_taken_at};
 use crate::quantity::counted;
 use crate::session::SessionKey;
@@ -277,8 +277,9 @@ impl Assembly {
                 }
             }
             (Kind::Time, FieldValue::Text(text)) => match Stamp::parse(text) {
+                Ok(stamp) if stamp.day_only && column != Column::LogonTime => refused(text, NO_TIME_OF_DAY.into()),
                 Ok(stamp) => {
-                    self.day_only_logons += usize::from(column == Column::LogonTime && stamp.day_only);
+                    self.day_only_logons += usize::from(stamp.day_only);
                     Ok(Cell::Time(
                         stamp.in_clock(self.clock.map_or(0, |clock| clock.utc_offset)),
                     ))
@@ -333,7 +334,8 @@ impl Assembly {
         let mut notes = self.notes;
         if self.day_only_logons > 0 {
             notes.push(format!(
-                "LOGON_TIME has no time of day in {}: midnight is assumed, so `connected` is up to a day too long",
+                "LOGON_TIME has no time of day in {}, so `connected` is unknown; export it with alter session set nls_date_format = \
+                 'YYYY-MM-DD HH24:MI:SS'",
                 counted(self.day_only_logons, "session")
             ));
         }
@@ -342,10 +344,12 @@ impl Assembly {
             name: inst_id.to_string(),
             complete: true,
         });
+        // A day tells sessions apart, and is no age.
         let derived = Column::ALL
             .iter()
             .copied()
-            .filter(|column| matches!(column.source(), Source::Derived | Source::Waiters));
+            .filter(|column| matches!(column.source(), Source::Derived | Source::Waiters))
+            .filter(|column| *column != Column::Connected || self.day_only_logons == 0);
         let joining = self.builder.finish(self.clock, instances.collect());
         let snapshot = joining.finish(derived.collect());
         let connected = |row: usize| Some(self.clock?.now.0 - snapshot.number(row, Column::LogonTime)?);

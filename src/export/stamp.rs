@@ -13,7 +13,8 @@ const DATES: &str = "not a date that can be read; expected ISO 8601 (2026-11-22T
 const NUMBERS: &str = "not a whole number; export numbers without thousands separators or decimals";
 const ROUNDED: &str = "rounded: SQL*Plus does this to a number that is longer than `set numwidth`; `set numwidth 38`";
 const TOO_NARROW: &str = "a number that was too wide for its column; `set numwidth 38`, and no `column ... format`";
-const NO_TIME_OF_DAY: &str = "a day without a time; alter session set nls_date_format = 'YYYY-MM-DD HH24:MI:SS'";
+pub(super) const NO_TIME_OF_DAY: &str =
+    "a day without a time; alter session set nls_date_format = 'YYYY-MM-DD HH24:MI:SS'";
 
 /// A point in time in a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,7 +23,7 @@ pub(crate) struct Stamp {
     pub(crate) wall: i64,
     /// The offset from UTC in seconds, if there is one.
     pub(crate) offset: Option<i32>,
-    /// Whether there is no time of day, so that midnight is assumed.
+    /// Whether there is no time of day: it is midnight then, which no age may be counted from.
     pub(crate) day_only: bool,
 }
 

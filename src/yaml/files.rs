@@ -16,6 +16,15 @@ pub(crate) const MOST_FILES: usize = 1_000;
 /// its target is checked too, and the message names the target. A device or a pipe is not checked, because reading it is
 /// refused.
 pub(crate) fn writable_by_all(path: &Path) -> Option<Diagnostic> {
+    let (what, at) = open_to_all(path)?;
+    let message = format!("every user of this host can change {what}, and so decide which sessions are killed");
+    let mut warning = Diagnostic::of_file(&path.display().to_string(), "writable-by-all", message);
+    warning.severity = Severity::Warning;
+    Some(warning.hint(format!("run `chmod o-w {}`", at.display())))
+}
+
+/// What every user of the host can change of a file, in words, and the file or folder whose mode permits it.
+pub(crate) fn open_to_all(path: &Path) -> Option<(&'static str, PathBuf)> {
     const OTHERS_WRITE: u32 = 0o002;
     const STICKY: u32 = 0o1000;
     let mode = |path: &Path| std::fs::metadata(path).map_or(0, |metadata| metadata.permissions().mode());
@@ -25,18 +34,23 @@ pub(crate) fn writable_by_all(path: &Path) -> Option<Diagnostic> {
         return None;
     }
     let is_open = |folder: &&Path| mode(folder) & (OTHERS_WRITE | STICKY) == OTHERS_WRITE;
-    let (what, at) = if mode(file) & OTHERS_WRITE != 0 {
-        ("this file", file)
-    } else {
-        (
-            "a file in this folder",
-            [folder(path), folder(file)].into_iter().find(is_open)?,
-        )
+    if mode(file) & OTHERS_WRITE != 0 {
+        return Some(("this file", file.to_owned()));
+    }
+    let open = [folder(path), folder(file)].into_iter().find(is_open)?;
+    Some(("a file in this folder", open.to_owned()))
+}
+
+/// Whether every user of the host can read a file: by its own mode, and by those of the folders that lead to it.
+pub(crate) fn is_readable_by_all(path: &Path) -> bool {
+    const OTHERS_READ: u32 = 0o004;
+    const OTHERS_ENTER: u32 = 0o001;
+    let Ok(file) = std::fs::canonicalize(path) else {
+        return false;
     };
-    let message = format!("every user of this host can change {what}, and so decide which sessions are killed");
-    let mut warning = Diagnostic::of_file(&path.display().to_string(), "writable-by-all", message);
-    warning.severity = Severity::Warning;
-    Some(warning.hint(format!("run `chmod o-w {}`", at.display())))
+    let has = |path: &Path, bit| std::fs::metadata(path).is_ok_and(|metadata| metadata.permissions().mode() & bit != 0);
+    let is_file = std::fs::metadata(&file).is_ok_and(|metadata| metadata.is_file());
+    is_file && has(&file, OTHERS_READ) && file.ancestors().skip(1).all(|folder| has(folder, OTHERS_ENTER))
 }
 
 fn folder(path: &Path) -> &Path {

@@ -1,6 +1,5 @@
 //! What the file system says of the receivers: programs, certificates, and secrets that can be read.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::io::{self, Read as _};
 use std::os::unix::fs::PermissionsExt as _;
@@ -127,18 +126,6 @@ fn unusable_address(receiver: &Receiver, what: &str, secret: &str) -> Option<Str
     let is_address = matches!(web.url, ReceiverUrl::Stored(_)) && what == "the address";
     let fault = host_of(secret, web.plain_http).err().filter(|_| is_address)?;
     Some(fault.to_string())
-}
-
-/// Files with secrets of receivers that every user of the host can read, each with the receivers that use it.
-pub(in crate::config) fn open_secrets(notify: &Notify) -> BTreeMap<&Path, Vec<&str>> {
-    let mut by_file: BTreeMap<&Path, Vec<&str>> = BTreeMap::new();
-    for receiver in &notify.receivers {
-        let files = receiver.secrets().into_iter();
-        for file in files.filter_map(|(source, _)| source.readable_by_all()) {
-            by_file.entry(file).or_default().push(&receiver.name);
-        }
-    }
-    by_file
 }
 
 /// Warnings of filters that nothing can pass: patterns that match none of these policies, or no database.
