@@ -57,7 +57,7 @@ fn two_entries_that_lead_to_one_database_share_its_budget() {
     daemon.looks("one", 2);
     daemon.looks("other", 2);
     assert!(
-        daemon.log_text().contains("leads to the same database as"),
+        daemon.log_text().contains("shows sessions that"),
         "{}",
         daemon.log_text()
     );
@@ -66,6 +66,45 @@ fn two_entries_that_lead_to_one_database_share_its_budget() {
     daemon.looks("one", 3);
     daemon.looks("other", 3);
     assert_eq!(db.kills().len(), 1, "an hour's budget is the database's");
+}
+
+/// The root shows the sessions of its PDBs: an entry for each does not take twice as many.
+#[test]
+fn an_entry_for_the_root_and_one_for_its_pdb_share_a_budget() {
+    let driver = crate::site::thin();
+    let text = "
+release: 19.22.0.0.0
+starts: 2026-11-23T14:00:00
+database: {name: CDB, pdbs: [SHOP]}
+instances: [{number: 1, name: cdb1, host: node1}]
+accounts: {REAPER: {password: r}, C##REAPER: {password: c##reaper's}}
+services:
+  - {name: shop, container: SHOP}
+sessions:
+  - {name: forgotten, user: SCOTT, count: 4, container: SHOP, program: sqlplus, machines: [pc1], idle: 3h, logged_on: 6h}
+";
+    let db = Db::parse(&text.replace("c##reaper's", PASSWORD));
+    let site = site(ENFORCE);
+    let at = |service: &str| format!("//{}/{service}", db.server.addr());
+    let pdb = entry("pdb", &driver, &at("shop"), true);
+    let root = entry("root", &driver, &at("CDB"), true).replace("user: reaper", "user: c##reaper");
+    assert_ne!(root, entry("root", &driver, &at("CDB"), true));
+    site.configure_with(&[pdb, root], "limits: {per_hour: 1}\n");
+    let daemon = site.run(&driver);
+    for name in ["pdb", "root"] {
+        daemon.looks(name, 2);
+    }
+    assert!(
+        daemon.log_text().contains("shows sessions that"),
+        "{}",
+        daemon.log_text()
+    );
+    db.advance_between_snapshots(FIVE_HOURS);
+    until("the kill", || !db.kills().is_empty());
+    for name in ["pdb", "root"] {
+        daemon.looks(name, 4);
+    }
+    assert_eq!(db.kills().len(), 1, "an hour's budget is that of the sessions");
 }
 
 /// The entry that has used the budget up cannot connect after the restart: the other one knows of its action all the same.

@@ -1,9 +1,10 @@
-//! Entries for the same database: they share one budget, and only one of them acts at a time.
+//! Entries for the same sessions: they share one budget, and only one of them acts at a time.
 //!
 //! Two entries may reach one database by different addresses. It is recognized after connecting, by its name, its container, and
 //! its instances with their hosts; a standby and a clone have other hosts. Intents in the journal have this identity, so after a restart
 //! an entry that has not connected yet is known by its last action. A budget is meant for a database: with a budget for
-//! each entry, two entries would take twice as many sessions. For the same reason an entry that is removed, renamed or given another
+//! each entry, two entries would take twice as many sessions. An entry for CDB$ROOT shares it with those for the PDBs, whose sessions it
+//! shows too; two PDBs share nothing. For the same reason an entry that is removed, renamed or given another
 //! address leaves its actions behind, in memory and in the journal: whatever entry leads to that database next takes them over.
 
 use std::collections::{BTreeMap, HashSet};
@@ -109,7 +110,7 @@ impl Siblings {
         let mut is_new = |done: &LedgerEntry| done.action_id.is_none_or(|id| counted.insert(id));
         let mut heard = Heard::default();
         let others = known.entries.iter();
-        let others = others.filter(|(other, known)| *other != name && known.identity.is(&identity));
+        let others = others.filter(|(other, known)| *other != name && known.identity.overlaps(&identity));
         for (other, known) in others {
             heard.names.push(Arc::clone(other));
             heard
@@ -121,6 +122,12 @@ impl Siblings {
         }
         let left = known.left.extract_if(.., |(of, _)| of.is(&identity));
         heard.left = left.map(|(_, done)| done).filter(|done| is_new(done)).collect();
+        // Another container's actions count here too, and stay for the entry that leads there next.
+        let elsewhere = known
+            .left
+            .iter()
+            .filter(|(of, done)| of.overlaps(&identity) && is_new(done));
+        heard.done.extend(elsewhere.map(|(_, done)| done.clone()));
         done.extend(heard.left.iter().cloned());
         let acts = heard.acts.is_none();
         known
@@ -137,7 +144,7 @@ impl Siblings {
             return;
         };
         let others = known.entries.iter_mut();
-        let others = others.filter(|(other, known)| &***other != name && known.identity.is(&identity));
+        let others = others.filter(|(other, known)| &***other != name && known.identity.overlaps(&identity));
         for entry in others.flat_map(|(_, known)| &mut known.done) {
             entry.at = later(entry.at, step.max(TimeDelta::zero()));
         }
@@ -243,6 +250,36 @@ mod tests {
                 .names
                 .is_empty()
         );
+    }
+
+    /// The root shows the sessions of every PDB, and a PDB its own.
+    #[test]
+    fn an_entry_for_the_root_shares_with_those_for_its_pdbs() {
+        let of = |container| DatabaseIdentity {
+            container,
+            ..identity("CDB", &["a"])
+        };
+        let (root, shop, crm, plain) = (of(Some(1)), of(Some(3)), of(Some(4)), of(None));
+        for (one, other, shared) in [
+            (&root, &shop, true),
+            (&shop, &root, true),
+            (&shop, &crm, false),
+            (&root, &root, true),
+            (&root, &plain, false),
+            (&shop, &plain, false),
+        ] {
+            let siblings = Siblings::default();
+            siblings.meet(&"one".into(), one.clone(), done());
+            siblings.rest("one", done());
+            let heard = siblings.meet(&"other".into(), other.clone(), Vec::new());
+            assert_eq!(heard.done.len(), usize::from(shared), "{one:?} {other:?}");
+            // What a removed entry did counts, and is taken over by its own container alone.
+            siblings.leave("one");
+            let heard = siblings.meet(&"other".into(), other.clone(), Vec::new());
+            let is_heir = one.container == other.container;
+            let counts = (usize::from(shared && !is_heir), usize::from(is_heir));
+            assert_eq!((heard.done.len(), heard.left.len()), counts, "{one:?} {other:?}");
+        }
     }
 
     #[test]

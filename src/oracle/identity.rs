@@ -6,6 +6,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::oracle::capabilities::Capabilities;
 
+/// The CON_ID of CDB$ROOT (Oracle Database Reference, "V$CONTAINERS").
+const ROOT: u32 = 1;
+
 /// The identity of a database: its name, its container, and its instances with their hosts. A standby and a clone have other hosts.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DatabaseIdentity {
@@ -34,8 +37,20 @@ impl DatabaseIdentity {
     /// Whether both are of one database. An instance may have been down.
     #[must_use]
     pub(crate) fn is(&self, other: &DatabaseIdentity) -> bool {
-        self.database == other.database
-            && self.container == other.container
-            && !self.instances.is_disjoint(&other.instances)
+        self.container == other.container && self.has_common_instances(other)
+    }
+
+    /// Whether both show some of the same sessions: they are of one database, or one is the root of the other's CDB, which shows the
+    /// sessions of all its containers.
+    #[must_use]
+    pub(crate) fn overlaps(&self, other: &DatabaseIdentity) -> bool {
+        let is_root = self.container == Some(ROOT) || other.container == Some(ROOT);
+        let of_one =
+            self.container == other.container || is_root && self.container.is_some() && other.container.is_some();
+        of_one && self.has_common_instances(other)
+    }
+
+    fn has_common_instances(&self, other: &DatabaseIdentity) -> bool {
+        self.database == other.database && !self.instances.is_disjoint(&other.instances)
     }
 }

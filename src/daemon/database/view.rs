@@ -79,8 +79,8 @@ impl CycleView<'_> {
         }
         if !self.siblings.is_empty() {
             notes.push(format!(
-                "leads to the same database as {}: they share one budget, and one acts at a time; one entry for each database is \
-                 enough",
+                "shows sessions that {} shows too: they share one budget, and one acts at a time; one entry for each database is \
+                 enough, and an entry for CDB$ROOT shows those of all PDBs",
                 self.siblings.join(", ")
             ));
         }
