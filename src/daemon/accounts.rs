@@ -7,7 +7,8 @@
 //!
 //! While an account's password is not known to be good, one attempt is made at a time, so that twelve entries that share it do
 //! not make twelve at once. Entries of one multitenant database share their common users (`C##`): these are one account for
-//! everything behind a listener.
+//! everything behind a listener. Of other users nobody knows before the log-in: several services of a listener may lead to one
+//! account, or each to a PDB with an account of its own. So a password that three of them have refused is tried at no further one.
 //!
 //! A password that was corrected in the database instead of the configuration has not changed: then the file has to be deleted.
 
@@ -32,6 +33,9 @@ const ROUNDS: NonZeroU32 = NonZeroU32::new(20_000).expect("not zero");
 /// At most this many bytes of the file are read.
 const LARGEST: u64 = 1 << 20;
 
+/// So many services of one listener may refuse one password of one user, who may be one account.
+const MOST_SERVICES: usize = 3;
+
 /// The memory of all accounts.
 #[derive(Debug, Default)]
 pub struct AccountMemory {
@@ -48,10 +52,54 @@ pub struct AccountMemory {
 #[derive(Debug, Default)]
 struct Remembered {
     refusals: Refusals,
-    /// Passwords that were accepted, by account.
+    /// Passwords that were accepted, by account and by listener.
     good: BTreeMap<String, String>,
-    /// Accounts whose password is being tried.
-    trying: BTreeSet<String>,
+    /// Accounts whose password is being tried, each with its listener.
+    trying: BTreeMap<String, String>,
+}
+
+impl Remembered {
+    fn is_good(&self, tried: &TriedPassword) -> bool {
+        self.good.get(&tried.account) == Some(&tried.password)
+    }
+
+    /// The other accounts of the listener at which this user's password was refused.
+    fn refused_elsewhere(&self, tried: &TriedPassword) -> Vec<&str> {
+        let refused = self.refusals.refused.iter();
+        let elsewhere = refused.filter(|(account, refusal)| {
+            **account != tried.account && refusal.listener == tried.listener && refusal.at_listener == tried.at_listener
+        });
+        elsewhere.map(|(account, _)| account.as_str()).collect()
+    }
+
+    /// Whether another attempt has to end first.
+    fn is_busy(&self, tried: &TriedPassword) -> bool {
+        if self.is_good(tried) {
+            return false;
+        }
+        let is_known_there = self.good.get(&tried.listener) == Some(&tried.at_listener);
+        let there = self
+            .trying
+            .values()
+            .filter(|listener| **listener == tried.listener)
+            .count();
+        let refused = self.refused_elsewhere(tried).len();
+        let are_enough = !is_known_there && refused < MOST_SERVICES && refused + there >= MOST_SERVICES;
+        self.trying.contains_key(&tried.account) || are_enough
+    }
+}
+
+/// A password of a user at an address.
+#[derive(Clone, Debug)]
+struct TriedPassword {
+    /// The account's key.
+    account: String,
+    /// The key of the user at the listener, whatever the service.
+    listener: String,
+    /// The password's digest, with the account.
+    password: String,
+    /// The same, with the listener.
+    at_listener: String,
 }
 
 /// The content of the file.
@@ -67,6 +115,12 @@ struct Refusals {
 struct RefusedLogin {
     /// The password's digest.
     password: String,
+    /// The user at the listener; empty in records of versions that did not have it.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    listener: String,
+    /// The password's digest with the listener.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    at_listener: String,
     /// The database's answer.
     why: String,
 }
@@ -75,8 +129,7 @@ struct RefusedLogin {
 #[derive(Debug)]
 pub(crate) struct LoginAttempt {
     accounts: Arc<AccountMemory>,
-    account: String,
-    password: String,
+    password: TriedPassword,
     /// Whether other attempts with the account have to wait.
     alone: bool,
 }
@@ -150,8 +203,8 @@ impl AccountMemory {
             return Ok(None);
         };
         let tried = || format!("connect to {} with driver {}", target.name, target.driver);
-        let account = account(user, &target.connect, target.tns_admin.as_deref());
-        let digest = {
+        let (account, listener) = account(user, &target.connect, target.tns_admin.as_deref());
+        let password = {
             let mut state = self.state();
             if state.refusals.salt.is_empty() {
                 let cannot = |error| Error::new(Class::Config, tried(), format!("read /dev/urandom: {error}"));
@@ -159,48 +212,59 @@ impl AccountMemory {
             }
             let salt = state.refusals.salt.clone();
             drop(state);
-            digest(&salt, &account, password.reveal())
+            TriedPassword {
+                password: digest(&salt, &account, password.reveal()),
+                at_listener: digest(&salt, &listener, password.reveal()),
+                account,
+                listener,
+            }
         };
-        let is_busy =
-            |state: &mut Remembered| state.good.get(&account) != Some(&digest) && state.trying.contains(&account);
         let (mut state, _) = self
             .ended
-            .wait_timeout_while(self.state(), limit, is_busy)
+            .wait_timeout_while(self.state(), limit, |state| state.is_busy(&password))
             .unwrap_or_else(PoisonError::into_inner);
-        if let Some(refusal) = state
-            .refusals
-            .refused
-            .get(&account)
-            .filter(|refusal| refusal.password == digest)
-        {
+        if let Some(refused) = refused(&state, &password, user) {
             let file = self.file.as_ref().map_or_else(String::new, |file| {
                 format!(
                     ", or, if it was put right in the database, {} is deleted and the configuration reloaded",
                     file.display()
                 )
             });
-            let why = format!(
-                "not tried: this password of {user} was refused before ({}); it is tried again when it has changed{file}",
-                refusal.why
-            );
+            let why = format!("not tried: {refused}; it is tried again when it has changed{file}");
             return Err(Error::new(Class::Auth, tried(), why));
         }
-        if is_busy(&mut state) {
+        if state.is_busy(&password) {
             let why = format!("an attempt with the same account {user} has not ended yet");
             return Err(Error::new(Class::Backoff, tried(), why));
         }
-        let alone = state.good.get(&account) != Some(&digest);
+        let alone = !state.is_good(&password);
         if alone {
-            state.trying.insert(account.clone());
+            state.trying.insert(password.account.clone(), password.listener.clone());
         }
         drop(state);
         Ok(Some(LoginAttempt {
             accounts: Arc::clone(self),
-            account,
-            password: digest,
+            password,
             alone,
         }))
     }
+}
+
+/// Why a password may not be tried, if so.
+fn refused(state: &Remembered, tried: &TriedPassword, user: &str) -> Option<String> {
+    let refusal = state.refusals.refused.get(&tried.account);
+    if let Some(refusal) = refusal.filter(|refusal| refusal.password == tried.password) {
+        return Some(format!("this password of {user} was refused before ({})", refusal.why));
+    }
+    let elsewhere = state.refused_elsewhere(tried);
+    let is_known_there = state.good.get(&tried.listener) == Some(&tried.at_listener);
+    (elsewhere.len() >= MOST_SERVICES && !is_known_there).then(|| {
+        format!(
+            "this password of {user} was refused at {} services of the same listener ({}), which may all lead to one account",
+            elsewhere.len(),
+            elsewhere.join(", ")
+        )
+    })
 }
 
 impl LoginAttempt {
@@ -209,18 +273,23 @@ impl LoginAttempt {
         let mut state = self.accounts.state();
         match answer {
             Ok(_) => {
-                state.good.insert(self.account.clone(), self.password.clone());
-                if state.refusals.refused.remove(&self.account).is_some() {
+                let tried = &self.password;
+                state.good.insert(tried.account.clone(), tried.password.clone());
+                state.good.insert(tried.listener.clone(), tried.at_listener.clone());
+                if state.refusals.refused.remove(&tried.account).is_some() {
                     self.accounts.write(&state.refusals);
                 }
             }
             Err(error) if error.is_wrong_password() => {
-                state.good.remove(&self.account);
+                let tried = self.password.clone();
+                state.good.remove(&tried.account);
                 let refusal = RefusedLogin {
-                    password: self.password.clone(),
+                    password: tried.password,
+                    listener: tried.listener,
+                    at_listener: tried.at_listener,
                     why: error.why.clone(),
                 };
-                state.refusals.refused.insert(self.account.clone(), refusal);
+                state.refusals.refused.insert(tried.account, refusal);
                 self.accounts.write(&state.refusals);
             }
             Err(_) => {}
@@ -231,7 +300,7 @@ impl LoginAttempt {
 impl Drop for LoginAttempt {
     fn drop(&mut self) {
         if self.alone {
-            self.accounts.state().trying.remove(&self.account);
+            self.accounts.state().trying.remove(&self.password.account);
             self.accounts.ended.notify_all();
         }
     }
@@ -316,24 +385,37 @@ fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// The key of an account: the user and the address. Different spellings of the same address give one key; one that is not
-/// recognized costs one more attempt.
-fn account(user: &str, connect: &str, tns_admin: Option<&Path>) -> String {
+/// The keys of an account and of the user at the listener: the user with the address, and with its hosts and ports alone. Different
+/// spellings of the same address give one key; one that is not recognized costs one more attempt.
+fn account(user: &str, connect: &str, tns_admin: Option<&Path>) -> (String, String) {
     // `proxy[client]` logs in with the proxy's password.
     let user = user.split('[').next().unwrap_or(user).trim().to_uppercase();
     let is_common = user.starts_with("C##");
     let connect = connect.trim();
-    let place = if connect.starts_with('(') {
+    let (place, listener) = if connect.starts_with('(') {
         let packed: String = connect.chars().filter(|c| !c.is_whitespace()).collect();
         let packed = packed.to_uppercase();
-        if is_common { addresses(&packed) } else { packed }
+        let listener = addresses(&packed);
+        (packed, listener)
     } else if connect.contains('/') || connect.contains(':') {
-        easy(connect, is_common)
+        let (host, service) = easy(connect);
+        (format!("{host}/{service}"), host)
     } else {
+        // Where an alias leads to is not known here.
         let folder = tns_admin.map_or_else(String::new, |folder| folder.display().to_string());
-        format!("{} {folder}", connect.to_uppercase())
+        let alias = format!("{} {folder}", connect.to_uppercase());
+        (alias.clone(), alias)
     };
-    format!("{user}@{place}")
+    let place = if is_common { &listener } else { &place };
+    (format!("{user}@{place}"), format!("{user} at {listener}"))
+}
+
+/// The spellings of this host that need no resolver are one.
+fn host_name(host: &str) -> &str {
+    match host {
+        "LOCALHOST" | "[::1]" | "::1" => "127.0.0.1",
+        other => other,
+    }
 }
 
 /// Hosts and ports of a descriptor.
@@ -345,11 +427,12 @@ fn addresses(packed: &str) -> String {
             .collect::<BTreeSet<&str>>()
     };
     let join = |values: BTreeSet<&str>| values.into_iter().collect::<Vec<_>>().join(",");
-    format!("{}:{}", join(values("(HOST=")), join(values("(PORT=")))
+    let hosts = values("(HOST=").into_iter().map(host_name).collect();
+    format!("{}:{}", join(hosts), join(values("(PORT=")))
 }
 
-/// `tcp://host:1521/service:server/instance?parameters`: the host with its port, and the service unless only the host counts.
-fn easy(connect: &str, host_alone: bool) -> String {
+/// `tcp://host:1521/service:server/instance?parameters`: the host with its port, and the service.
+fn easy(connect: &str) -> (String, String) {
     let connect = connect.split('?').next().unwrap_or(connect);
     let connect = connect
         .split_once("//")
@@ -357,13 +440,12 @@ fn easy(connect: &str, host_alone: bool) -> String {
         .to_uppercase();
     let (host, service) = connect.split_once('/').unwrap_or((&connect, ""));
     let after_bracket = host.rsplit(']').next().unwrap_or(host);
-    let host = if after_bracket.contains(':') {
-        host.to_owned()
-    } else {
-        format!("{host}:1521")
+    let (host, port) = match host.rsplit_once(':') {
+        Some((host, port)) if after_bracket.contains(':') => (host, port),
+        Some(_) | None => (host, "1521"),
     };
     let service = service.split([':', '/']).next().unwrap_or(service);
-    if host_alone { host } else { format!("{host}/{service}") }
+    (format!("{}:{port}", host_name(host)), service.to_owned())
 }
 
 #[cfg(test)]
@@ -481,6 +563,62 @@ mod tests {
                 .attempt(&target("C##REAPER", "//db1:1521/pdb2", "tiger"), Duration::ZERO)
                 .is_err()
         );
+    }
+
+    /// Ten refusals lock an account by Oracle's default profile, and twelve services may lead to one.
+    #[test]
+    fn a_password_that_three_services_of_a_listener_refused_is_tried_at_no_fourth() {
+        let state = tempfile::tempdir().expect("a folder");
+        let accounts = Arc::new(AccountMemory::of(state.path()).expect("nothing yet"));
+        let at = |address: &str| target("reaper", address, "tiger");
+        let attempt = |accounts: &Arc<AccountMemory>, target: &Target| accounts.attempt(target, Duration::ZERO);
+        refuse(&accounts, &at("//localhost/S1"));
+        refuse(&accounts, &at("127.0.0.1:1521/S2"));
+        refuse(
+            &accounts,
+            &at("(DESCRIPTION=(ADDRESS=(HOST=LocalHost)(PORT=1521))(CONNECT_DATA=(SERVICE_NAME=S3)))"),
+        );
+        for accounts in [
+            Arc::clone(&accounts),
+            Arc::new(AccountMemory::of(state.path()).expect("it reads")),
+        ] {
+            let error = attempt(&accounts, &at("//[::1]:1521/S4")).expect_err("it may be the same account");
+            assert_eq!(error.class, Class::Auth);
+            assert!(
+                error.why.contains("refused at 3 services") && error.why.contains("REAPER@127.0.0.1:1521/S1"),
+                "{error}"
+            );
+            for other in [
+                target("reaper", "//localhost/S4", "lion"),
+                target("scott", "//localhost/S4", "tiger"),
+                at("//localhost:1522/S4"),
+                at("//db2/S4"),
+            ] {
+                assert!(attempt(&accounts, &other).is_ok(), "{other:?}");
+            }
+        }
+        // A PDB in which the password is right shows that not all services lead to one account.
+        let others = Arc::new(AccountMemory::default());
+        let good = attempt(&others, &at("//db1/S0")).expect("free").expect("a password");
+        good.ended(&Ok::<_, Error>(()));
+        for service in ["S1", "S2", "S3", "S4", "S5"] {
+            refuse(&others, &at(&format!("//db1/{service}")));
+        }
+    }
+
+    /// At the start all entries connect at once.
+    #[test]
+    fn attempts_under_way_count_until_one_succeeds() {
+        let accounts = Arc::new(AccountMemory::default());
+        let at = |service: usize| target("reaper", &format!("//db1/S{service}"), "tiger");
+        let attempt = |service| accounts.attempt(&at(service), Duration::from_millis(5));
+        let mut under_way: Vec<_> = (1..=3)
+            .map(|service| attempt(service).expect("free").expect("a password"))
+            .collect();
+        let fourth = attempt(4).expect_err("three are under way");
+        assert_eq!(fourth.class, Class::Backoff);
+        under_way.remove(0).ended(&Ok::<_, Error>(()));
+        assert!(attempt(4).is_ok() && attempt(5).is_ok());
     }
 
     #[test]
