@@ -68,6 +68,62 @@ fn two_entries_that_lead_to_one_database_share_its_budget() {
     assert_eq!(db.kills().len(), 1, "an hour's budget is the database's");
 }
 
+/// Whoever reads only the table must not take a database that is down for one without sessions.
+#[test]
+fn sessions_names_a_database_that_is_down_wherever_the_format_has_a_place() {
+    let driver = crate::site::thin();
+    let db = Db::parse(OFFICE);
+    let site = site(ENFORCE);
+    let entries = [
+        entry("up", &driver, &db.connect_string(), false),
+        entry("down", &driver, "//127.0.0.1:1/X", false),
+    ];
+    site.configure_with(&entries, "");
+    for format in ["text", "json", "csv", "jsonl"] {
+        let mut command = site.command(&driver);
+        let listed = command
+            .args(["--config", "orareaper.yaml", "sessions", "--format", format])
+            .output()
+            .expect("it runs");
+        let (out, err) = (
+            String::from_utf8_lossy(&listed.stdout),
+            String::from_utf8_lossy(&listed.stderr),
+        );
+        assert_eq!(listed.status.code(), Some(2), "{format}: {out}{err}");
+        assert!(err.contains("connect to down"), "{format}: {err}");
+        let has_a_place = matches!(format, "text" | "json");
+        assert_eq!(out.contains("connect to down"), has_a_place, "{format}: {out}");
+        if format == "json" {
+            let errors: Vec<_> = out
+                .lines()
+                .map(|line| serde_json::from_str::<serde_json::Value>(line).expect("JSON")["error"].clone())
+                .collect();
+            assert!(
+                errors.len() == 2 && errors[0].is_null() && errors[1].is_string(),
+                "{out}"
+            );
+        }
+    }
+    // What is not known of the rows is on standard error where the format has rows only.
+    for (format, told) in [("csv", true), ("jsonl", true), ("json", false)] {
+        let mut command = site.command(&driver);
+        let arguments = [
+            "--config",
+            "orareaper.yaml",
+            "sessions",
+            "--database",
+            "up",
+            "--columns",
+            "sid,cpu_rate",
+            "--format",
+            format,
+        ];
+        let listed = command.args(arguments).output().expect("it runs");
+        let err = String::from_utf8_lossy(&listed.stderr);
+        assert_eq!(err.contains("note: up: column cpu_rate"), told, "{format}: {err}");
+    }
+}
+
 /// The root shows the sessions of its PDBs: an entry for each does not take twice as many.
 #[test]
 fn an_entry_for_the_root_and_one_for_its_pdb_share_a_budget() {

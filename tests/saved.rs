@@ -367,6 +367,9 @@ fn the_text_around_the_rows_of_a_spool_is_recognized() {
             "",
             "Elapsed: 00:00:00.05\r\nSQL> spool off\r\n",
             "SQL> exit\r\nDisconnected\r\n",
+            "Ecoulé : 00 :00 :00.05\r\n",
+            "Disconnected from Oracle Database 19c Enterprise Edition Release 19.0.0.0.0 - Production\r\nVersion 19.22.0.0.0\r\n",
+            "Session altered.\r\n\r\nDéconnecté de Oracle Database 23ai Free Release 23.0.0.0.0 - Develop; Learn\r\n",
         ] {
             let text = around(count, below);
             let saved = parse(text.as_bytes(), "f", None).unwrap_or_else(|error| panic!("{error}\n{text}"));

@@ -6,7 +6,7 @@ use crate::cli::{ExitStatus, ListFormat, SessionsArgs};
 use crate::clock::SystemClock;
 use crate::commands::look::{DatabaseReader, DatabaseSessions, Looked, Rules, Unread, rhythm};
 use crate::commands::watch::{Watched, watch};
-use crate::commands::{tell_problems, terminal_style, write};
+use crate::commands::{say, tell_problems, terminal_style, write};
 use crate::decide::cycle::Memory;
 use crate::decide::evaluate::{columns_of, missing_columns};
 use crate::decide::in_force::Rhythm;
@@ -33,17 +33,11 @@ fn sessions(arguments: &SessionsArgs, config: &Path, clock: SystemClock) -> Resu
         condition: condition.as_ref(),
     };
     let Some(every) = arguments.watch.watch else {
-        let looks = rules.look(&arguments.source, list.needs())?;
-        let listings: Vec<Listing> = looks
-            .iter()
-            .flatten()
-            .map(|look| list.of(look, &mut Memory::default()))
+        let looks = rules.look(&arguments.source, list.needs())?.into_iter();
+        let looks: Vec<Result<Listing, Unread>> = looks
+            .map(|look| look.map(|look| list.of(&look, &mut Memory::default())))
             .collect();
-        let shown: Vec<String> = listings
-            .iter()
-            .enumerate()
-            .map(|(at, listing)| list.shown(listing, terminal_style(), at == 0))
-            .collect();
+        let shown = list.all_shown(&looks, terminal_style(), true);
         write(shown.join(list.between()).as_bytes())?;
         return if looks.iter().all(Result::is_ok) {
             Ok(())
@@ -117,6 +111,26 @@ impl List<'_> {
         listing
     }
 
+    /// The lists of all databases, and those that could not be read where the format has a place for them; standard error names them in
+    /// any case. It has the notes too where a format has rows only.
+    fn all_shown(&self, read: &[Result<Listing, Unread>], style: TextStyle, is_first: bool) -> Vec<String> {
+        let mut with_header = is_first;
+        let shown = read.iter().filter_map(|one| match (one, self.arguments.format) {
+            (Ok(listing), format) => {
+                if matches!(format, ListFormat::Csv | ListFormat::JsonLines) {
+                    let database = visible(listing.database());
+                    let notes = listing.notes.iter();
+                    notes.for_each(|note| say(&format!("note: {database}: {}", visible(note))));
+                }
+                Some(self.shown(listing, style, std::mem::take(&mut with_header)))
+            }
+            (Err(unread), ListFormat::Text) => Some(unread_words(unread, style)),
+            (Err(unread), ListFormat::Json) => Some(Listing::unread_json(&unread.database, &unread.why)),
+            (Err(_), ListFormat::Csv | ListFormat::JsonLines) => None,
+        });
+        shown.collect()
+    }
+
     /// The list of one database.
     fn shown(&self, listing: &Listing, style: TextStyle, with_header: bool) -> String {
         match self.arguments.format {
@@ -176,13 +190,8 @@ impl Watched for WatchedList<'_> {
     }
 
     fn show(&self, style: TextStyle, is_first: bool) -> Vec<String> {
-        let mut with_header = is_first;
-        let shown = self.read.iter().flatten().filter_map(|one| match one {
-            Ok(listing) => Some(self.list.shown(listing, style, std::mem::take(&mut with_header))),
-            Err(unread) if self.list.arguments.format == ListFormat::Text => Some(unread_words(unread, style)),
-            Err(_) => None,
-        });
-        shown.collect()
+        let read = self.read.as_deref().unwrap_or_default();
+        self.list.all_shown(read, style, is_first)
     }
 }
 

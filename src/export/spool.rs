@@ -223,17 +223,35 @@ pub(super) fn nothing_found(text: &str) -> Option<u64> {
     lines.find_map(|(number, line)| says_so(line).then_some(number))
 }
 
-/// Whether a line is from `set timing on`, such as `Elapsed: 00:00:00.05`, in any language.
+/// Whether a line is from `set timing on`, such as `Elapsed: 00:00:00.05` or `Ecoulé : 00 :00 :00.05`, in any language.
 pub(super) fn is_timing(line: &str) -> bool {
     let Some((word, clock)) = line.trim().split_once(':') else {
         return false;
     };
-    let clock = clock.trim();
+    let mut parts = clock.split(':').map(str::trim);
+    let (Some(hours), Some(minutes), Some(seconds), None) = (parts.next(), parts.next(), parts.next(), parts.next())
+    else {
+        return false;
+    };
     word.trim().chars().all(char::is_alphabetic)
-        && clock.len() >= 8
-        && clock
-            .chars()
-            .all(|c| c.is_ascii_digit() || matches!(c, ':' | '.' | ','))
+        && is_digits(hours)
+        && is_digits(minutes)
+        && seconds.split(['.', ',']).all(is_digits)
+}
+
+/// Whether a line is what SQL*Plus says when it has carried out something else or ends: `Session altered.`, and in each of its languages
+/// `Disconnected from Oracle Database 19c Enterprise Edition Release 19.0.0.0.0 - Production`.
+pub(super) fn is_farewell(line: &str) -> bool {
+    const DONE: [&str; 3] = [
+        "Session altered.",
+        "PL/SQL procedure successfully completed.",
+        "Commit complete.",
+    ];
+    let line = line.trim();
+    let release = line
+        .split_once("Oracle Database ")
+        .and_then(|(_, product)| product.split_once(" Release "));
+    DONE.contains(&line) || release.is_some_and(|(_, number)| number.starts_with(|first: char| first.is_ascii_digit()))
 }
 
 /// The message that a text begins with, below `ERROR at line 1:` and the part of the query that it is about.
@@ -383,6 +401,32 @@ mod tests {
         }
         assert!(is_underline(["---", " ------- "].into_iter()) && is_underline(["===="].into_iter()));
         assert!(!is_underline(["---", ""].into_iter()) && !is_underline(["-1"].into_iter()));
-        assert!(is_timing("Elapsed: 00:00:00.05") && is_timing("Abgelaufen: 00:00:01.17") && !is_timing("a: b"));
+        for line in [
+            "Elapsed: 00:00:00.05",
+            "Abgelaufen: 00:00:01.17",
+            "Ecoulé : 00 :00 :00.05",
+            "Transcurrido: 00:00:00,05",
+        ] {
+            assert!(is_timing(line), "{line}");
+        }
+        for line in ["a: b", "pool: 12345678", "at: 10:00", "a b: 00:00:00.05:1"] {
+            assert!(!is_timing(line), "{line}");
+        }
+        for line in [
+            "Disconnected from Oracle Database 19c Enterprise Edition Release 19.0.0.0.0 - Production",
+            "Déconnecté de Oracle Database 11g Express Edition Release 11.2.0.2.0 - 64bit Production",
+            "Disconnected from Oracle Database 23ai Free Release 23.0.0.0.0 - Develop",
+            "Session altered.",
+        ] {
+            assert!(is_farewell(line), "{line}");
+        }
+        for line in [
+            "Oracle Database",
+            "app for Oracle Database 19c",
+            "Session altered. Or not",
+            "x Release 1",
+        ] {
+            assert!(!is_farewell(line), "{line}");
+        }
     }
 }

@@ -249,7 +249,8 @@ impl HeaderRow {
         if is_blank(record) || self.is_repeated(record) || spool::is_underline(record.iter()) {
             return SpoolLine::Layout;
         }
-        if record.get(0).is_some_and(spool::is_prompt) {
+        let first = record.get(0);
+        if first.is_some_and(|first| spool::is_prompt(first) || spool::is_farewell(first)) {
             return SpoolLine::End(None);
         }
         if record.len() == 1

@@ -349,6 +349,26 @@ impl Listing {
         rows.collect()
     }
 
+    /// The database's name.
+    #[must_use]
+    pub(crate) fn database(&self) -> &str {
+        &self.database
+    }
+
+    /// The object of a database that could not be read.
+    #[must_use]
+    pub(crate) fn unread_json(database: &str, why: &str) -> String {
+        json::line(&ListingDocument {
+            database,
+            taken_at: None,
+            all: 0,
+            hidden_background: 0,
+            error: Some(why),
+            notes: &[],
+            sessions: Vec::new(),
+        })
+    }
+
     /// One object on one line.
     #[must_use]
     pub(crate) fn to_json(&self) -> String {
@@ -357,6 +377,7 @@ impl Listing {
             taken_at: self.taken_at.map(iso),
             all: self.all,
             hidden_background: self.hidden,
+            error: None,
             notes: &self.notes,
             sessions: self.sessions.iter().map(ListingRow::of).collect(),
         };
@@ -483,6 +504,9 @@ struct ListingDocument<'a> {
     taken_at: Option<String>,
     all: usize,
     hidden_background: usize,
+    /// Why the sessions could not be read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<&'a str>,
     notes: &'a [String],
     sessions: Vec<ListingRow<'a>>,
 }
