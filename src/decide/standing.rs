@@ -88,32 +88,45 @@ impl<'a> AskedSessions<'a> {
         self.snapshot.is_killed(row)
     }
 
-    /// The first protection that holds for the session and that the policy does not lift: all of them, but for `dying` where an
-    /// action of the same policy is what made it so, and where the policy only tells of the session. A STATUS that is not known
-    /// is no KILLED, and protects from both.
+    /// The first protection that applies to the session in spite of the policy.
     fn protection(&self, policy: &Policy, row: usize, because: Because) -> Option<Protection> {
-        let tells = policy.action == Action::Report;
-        let under = match because {
-            Because::OwnAction if self.is_killed(row) => self.under[row].without(Protection::Dying),
-            Because::Itself if tells && self.is_killed(row) => self.under[row].without(Protection::Dying),
-            Because::OwnAction | Because::Itself => self.under[row],
-        };
-        under.first_not_lifted(&policy.allow).or_else(|| {
-            by_transaction(self.snapshot, row, self.limits.undo_records_of(policy))
-                .find(|protection| !policy.allow.contains(protection))
-        })
+        self.protections(row, self.limits.undo_records_of(policy))
+            .find(|protection| !self.is_lifted(*protection, policy, row, because))
+    }
+
+    /// The protections that apply to the session, the first that is checked first; `undo` applies above this many records.
+    pub(crate) fn protections(&self, row: usize, undo_records: u64) -> impl Iterator<Item = Protection> {
+        self.under[row]
+            .each()
+            .chain(by_transaction(self.snapshot, row, undo_records))
+    }
+
+    /// Whether a protection that applies does not spare the session from this policy. Besides what the policy lifts, that is `dying`
+    /// where an action of the same policy left the session KILLED, or where the policy only reports it. A STATUS that is not known
+    /// is not KILLED, so `dying` spares from both.
+    #[must_use]
+    pub(crate) fn is_lifted(&self, protection: Protection, policy: &Policy, row: usize, because: Because) -> bool {
+        let lifts = !protection.is_never_lifted() && policy.allow.contains(&protection);
+        let may_be_killed = because == Because::OwnAction || policy.action == Action::Report;
+        lifts || protection == Protection::Dying && may_be_killed && self.is_killed(row)
     }
 }
 
-/// Rows under an exemption that has not expired, with its place in the set. UNKNOWN exempts: what cannot be told protects.
+/// Whether an exemption spares a session for which its condition has this truth value. UNKNOWN exempts: what is not known protects.
+#[must_use]
+pub(crate) fn exempts(exemption: &Exemption, truth: Truth, today: NaiveDate) -> bool {
+    exemption.expired(today).is_none() && truth != Truth::False
+}
+
+/// The rows that are exempt, each with the place of the first exemption that spares it.
 fn exempt_rows(exemptions: &[Exemption], snapshot: &Snapshot, today: NaiveDate) -> HashMap<usize, usize> {
     let mut exempt = HashMap::new();
     for (at, exemption) in exemptions.iter().enumerate() {
-        if exemption.until.is_some_and(|until| today > until) {
+        if exemption.expired(today).is_some() {
             continue;
         }
         let truths = evaluate(&exemption.when, snapshot);
-        for row in (0..snapshot.rows()).filter(|row| truths.get(*row) != Truth::False) {
+        for row in (0..snapshot.rows()).filter(|row| exempts(exemption, truths.get(*row), today)) {
             exempt.entry(row).or_insert(at);
         }
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 
 use super::native::{MOST_LAST, UserSurveys};
-use crate::decide::protect::protections;
+use crate::decide::protect::{Under, protections};
 use crate::decide::refill::ClientGroup;
 use crate::decide::used_again::{AfterTimes, CallSigns, SeenCall};
 use crate::decide::verify::may_be_there;
@@ -206,7 +206,7 @@ impl RecordingSurvey {
                 continue;
             }
             let under = under.get_or_insert_with(|| protections(snapshot, &recorded.facts));
-            let is_protected = under[row].first_not_lifted(&[]).is_some();
+            let is_protected = under[row] != Under::default();
             let exact = if is_protected {
                 self.protected += 1;
                 None

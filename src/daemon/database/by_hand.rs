@@ -411,7 +411,7 @@ impl Judged {
             protections.filter_map(|(protection, why)| Some(format!("protection {protection}: {}", why.as_ref()?))),
         );
         let exemptions = self.rules.set().exemptions.iter().zip(&explanation.exemptions);
-        for (exemption, _) in exemptions.filter(|(_, explained)| explained.applies()) {
+        for (exemption, _) in exemptions.filter(|(_, explained)| explained.applies) {
             refusals.push(format!("exempt: {}", exempted(exemption, snapshot, self.row)));
         }
         refusals.extend(standstill.map(ToString::to_string));
