@@ -2,8 +2,8 @@
 //! is read.
 
 use crate::decide::evaluate::columns_of;
-use crate::decide::plan::company::ends_the_process;
 use crate::decide::rates::with_counters;
+use crate::decide::shared_process::ends_the_process;
 use crate::policy::model::{Action, Mode, Policy, PolicySet, Protection};
 use crate::policy::pressure::{PressureCondition, Resource};
 use crate::session::column::{Column, Columns};

@@ -20,6 +20,7 @@ pub mod protect;
 pub(crate) mod rates;
 pub mod reason;
 pub mod refill;
+pub(crate) mod shared_process;
 pub(crate) mod standing;
 pub(crate) mod standstill;
 pub mod under_way;

@@ -6,7 +6,7 @@
 //! protection applies; no exemption applies; no earlier action on the session is followed; the condition has held for long
 //! enough. A session that passes all of them is ready.
 
-pub(crate) mod company;
+mod processes;
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
@@ -18,7 +18,7 @@ use crate::decide::in_force::{DatabaseRules, EffectiveLimits, Here, InForce, Run
 use crate::decide::ledger::Reported;
 use crate::decide::matches::Matches;
 use crate::decide::outcome::Earlier;
-use crate::decide::plan::company::Processes;
+use crate::decide::plan::processes::Processes;
 use crate::decide::pressure::Gates;
 use crate::decide::protect::ProtectionFacts;
 use crate::decide::reason::Standing;
@@ -322,7 +322,7 @@ fn entry(
                     },
                     pending @ (Standing::Pending { .. }
                     | Standing::Protected(_)
-                    | Standing::Accompanied(_)
+                    | Standing::SharedProcess(_)
                     | Standing::Exempt(_)
                     | Standing::Followed(_)
                     | Standing::Escalating { .. }) => pending,
@@ -428,7 +428,7 @@ fn count_candidates(entries: &[PlanEntry], in_force: InForce, situation: &Situat
                 Standing::Ready | Standing::Pending { .. } | Standing::Followed(_) | Standing::Escalating { .. },
                 None,
             )
-            | (Standing::Protected(_) | Standing::Accompanied(_) | Standing::Exempt(_), _) => {}
+            | (Standing::Protected(_) | Standing::SharedProcess(_) | Standing::Exempt(_), _) => {}
         }
     }
     count

@@ -143,7 +143,7 @@ impl SpareReason {
                 Standing::Followed(_) => Some(SpareReason::Deferred),
                 Standing::Exempt(_) => Some(SpareReason::Exempt),
                 Standing::Protected(protection) => Some(SpareReason::Protected(*protection)),
-                Standing::Accompanied(_) => Some(SpareReason::Protected(Protection::SharedProcess)),
+                Standing::SharedProcess(_) => Some(SpareReason::Protected(Protection::SharedProcess)),
             },
         }
     }

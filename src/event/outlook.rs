@@ -51,7 +51,7 @@ impl PendingReport {
                 Why::Standing(
                     Standing::Ready
                     | Standing::Protected(_)
-                    | Standing::Accompanied(_)
+                    | Standing::SharedProcess(_)
                     | Standing::Exempt(_)
                     | Standing::Followed(_)
                     | Standing::Escalating { .. },

@@ -294,7 +294,7 @@ fn company(subject: &ExplainedSession<'_>, of: Option<usize>) -> Option<String> 
         .filter(|plan| of.is_none_or(|index| plan.in_force.index() == index))
         .flat_map(|plan| &plan.entries);
     entries.find_map(|entry| {
-        let Standing::Accompanied(company) = &entry.standing else {
+        let Standing::SharedProcess(company) = &entry.standing else {
             return None;
         };
         (entry.row == subject.row).then(|| company.words(subject.snapshot))

@@ -15,7 +15,7 @@ use crate::daemon::pause::Switch;
 use crate::daemon::reach::Reach;
 use crate::decide::guard::{Again, Decoy};
 use crate::decide::outcome::Outcome;
-use crate::decide::plan::company::has_a_process;
+use crate::decide::shared_process::has_a_process;
 use crate::oracle::capabilities::{Capabilities, Way};
 use crate::oracle::decoy::told;
 use crate::oracle::read::{read_same_process, read_server, read_snapshot};

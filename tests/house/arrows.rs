@@ -74,7 +74,7 @@ const CIRCLES: &[(&[&str], &str)] = &[
         "the head holds the loop, each file a part of what it does",
     ),
     (
-        &["decide::plan", "decide::plan::company"],
+        &["decide::plan", "decide::plan::processes"],
         "the head holds the entries of a plan, its file which of them share a server process",
     ),
     (

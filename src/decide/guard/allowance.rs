@@ -199,7 +199,7 @@ impl<'a> Allowance<'a> {
             Standing::Ready
             | Standing::Pending { .. }
             | Standing::Protected(_)
-            | Standing::Accompanied(_)
+            | Standing::SharedProcess(_)
             | Standing::Exempt(_)
             | Standing::Followed(_) => self.following.tried(key, self.now, false),
         }

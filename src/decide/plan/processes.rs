@@ -1,34 +1,17 @@
-//! Who ends together with a session.
-//!
-//! DISCONNECT SESSION ends the server process, and with it every session that the process serves. Through a shared server it ends
-//! a virtual circuit instead, and a session that is detached from its process (SERVER is PSEUDO) has none to end (Oracle Database
-//! SQL Language Reference, ALTER SYSTEM). The database is asked again right before the statement; the plan checks it here so
-//! that it shows the result, and no warrant is given that would be refused at every poll.
+//! Spares each session that a DISCONNECT would end together with one that must stay ([`crate::decide::shared_process`]).
 
 use std::collections::HashMap;
 
 use crate::decide::in_force::InForce;
 use crate::decide::plan::{PlanEntry, Situation, held};
-use crate::decide::reason::{Company, MOST_OTHERS, Standing, Stays};
-use crate::decide::standing::{AskedSessions, Because, InTheWay};
-use crate::policy::model::{Action, Policy};
+use crate::decide::reason::Standing;
+use crate::decide::shared_process::{
+    NotChecked, OtherSession, SharedProcess, Stays, ends_the_process, has_a_process, means_for,
+};
+use crate::decide::standing::{AskedSessions, InTheWay};
+use crate::policy::model::Policy;
 use crate::session::column::Column;
 use crate::session::snapshot::{Snapshot, SnapshotSource};
-
-/// Whether the action ends the server process.
-#[must_use]
-pub(crate) fn ends_the_process(action: Action) -> bool {
-    match action {
-        Action::Disconnect { .. } => true,
-        Action::Kill { .. } | Action::CancelSql | Action::Report => false,
-    }
-}
-
-/// Whether a session with this SERVER has a server process that a DISCONNECT would end.
-#[must_use]
-pub(crate) fn has_a_process(server: Option<&str>) -> bool {
-    !matches!(server, Some("SHARED" | "NONE" | "PSEUDO"))
-}
 
 /// The sessions of a snapshot by their server process, with what spares them.
 pub(super) struct Processes<'a> {
@@ -74,54 +57,54 @@ impl<'a> Processes<'a> {
             let action = match entry.standing {
                 Standing::Ready | Standing::Pending { .. } => policy.action,
                 Standing::Escalating { next, .. } => next,
-                Standing::Protected(_) | Standing::Accompanied(_) | Standing::Exempt(_) | Standing::Followed(_) => {
+                Standing::Protected(_) | Standing::SharedProcess(_) | Standing::Exempt(_) | Standing::Followed(_) => {
                     continue;
                 }
             };
-            if let Some(company) = self
-                .company(entry.row, policy, matched)
+            if let Some(shared) = self
+                .shared(entry.row, policy, matched)
                 .filter(|_| ends_the_process(action))
             {
-                entry.standing = Standing::Accompanied(company);
+                entry.standing = Standing::SharedProcess(shared);
             }
         }
     }
 
-    fn company(&self, row: usize, policy: &Policy, matched: &[usize]) -> Option<Company> {
+    /// Why the session's server process may not end, if so.
+    fn shared(&self, row: usize, policy: &Policy, matched: &[usize]) -> Option<SharedProcess> {
         let snapshot = self.snapshot;
         if !has_a_process(snapshot.text(row, Column::Server)) {
             return None;
         }
         let Some(address) = address(snapshot, row) else {
             // A saved snapshot may lack PADDR; its report says what cannot be seen in it.
-            let told = snapshot.has(Column::Paddr) || snapshot.source() == SnapshotSource::Live;
-            return told.then_some(Company::Unknown);
+            let says = snapshot.has(Column::Paddr) || snapshot.source() == SnapshotSource::Live;
+            return says.then_some(SharedProcess::NotChecked(NotChecked::Unknown));
         };
         let served = self.served.get(&address).map_or(&[][..], Vec::as_slice);
-        let others = served.iter().copied().filter(|other| *other != row);
-        match others.clone().count() {
-            count if count > MOST_OTHERS => Some(Company::Many(count)),
-            _ => others
-                .filter_map(|other| Some(Company::Stays(other, self.stays(other, policy, matched)?)))
-                .next(),
+        let mut others = served.iter().copied().filter(|other| *other != row);
+        if let Some(too_many) = NotChecked::if_too_many(others.clone().count()) {
+            return Some(SharedProcess::NotChecked(too_many));
         }
+        others.find_map(|other| Some(SharedProcess::Stays(other, self.stays(other, policy, matched)?)))
     }
 
-    /// Why another session must stay, if it must. One that is KILLED ends anyway, but its other protections hold.
+    /// Why another session must stay, if it must.
     fn stays(&self, row: usize, policy: &Policy, matched: &[usize]) -> Option<Stays> {
         let (snapshot, situation) = (self.snapshot, self.situation);
         let matches = matched.binary_search(&row).is_ok();
-        match self.sessions.in_the_way(policy, row, matches, Because::OwnAction) {
-            Some(InTheWay::Protected(protection)) => return Some(Stays::Protected(protection)),
-            Some(InTheWay::Exempt(_)) => return Some(Stays::Exempt),
-            Some(InTheWay::NoMatch) => return Some(Stays::DoesNotMatch),
-            None if !matches => return None,
-            None => {}
+        match means_for(self.sessions, row, policy, matches) {
+            OtherSession::MustStay(InTheWay::Protected(protection)) => Some(Stays::Protected(protection)),
+            OtherSession::MustStay(InTheWay::Exempt(_)) => Some(Stays::Exempt),
+            OtherSession::MustStay(InTheWay::NoMatch) => Some(Stays::DoesNotMatch),
+            OtherSession::EndsAnyway => None,
+            OtherSession::EndsUnrecorded => {
+                let is_held = snapshot
+                    .key(row)
+                    .is_some_and(|key| held(policy, snapshot, situation, key) == Standing::Ready);
+                Some(if is_held { Stays::Selected } else { Stays::NotHeld })
+            }
         }
-        let is_held = snapshot
-            .key(row)
-            .is_some_and(|key| held(policy, snapshot, situation, key) == Standing::Ready);
-        Some(if is_held { Stays::Selected } else { Stays::NotHeld })
     }
 }
 
