@@ -16,7 +16,7 @@ use crate::actuator::way::{NOT_COMPILED, is_invalid, outcome, wording};
 use crate::actuator::{NoStatement, PRIVILEGE, guard, lacks_privilege};
 use crate::checks::Check;
 use crate::decide::cycle::Done;
-use crate::decide::guard::{Going, Surroundings, Warrant, Wording, still_deserved, stopped_by_another};
+use crate::decide::guard::{Surroundings, Warrant, Wording, still_deserved, stopped_by_another};
 use crate::decide::in_force::{EffectiveLimits, RunMode};
 use crate::decide::outcome::{Hindrance, Outcome};
 use crate::decide::protect::ProtectionFacts;
@@ -182,7 +182,7 @@ pub(crate) fn carry_out(
 /// sessions and the resources are read again, before the session itself, which is read last. If nothing is against it, the session
 /// counts as going from here on, for all who act.
 fn stopped_by_others(warrant: &Warrant, hands: &mut Hands<'_>) -> Option<StepAnswer> {
-    let going = Going::of(warrant);
+    let going = warrant.going();
     if !warrant.depends_on_others() {
         if warrant.action().ends_session() {
             hands.ending.begin(going, Vec::new(), |_| None);

@@ -39,6 +39,7 @@ use crate::daemon::siblings::Kin;
 use crate::daemon::standby::{ConnectionState, Needed, Standby};
 use crate::decide::clocks::{ClockStep, HostTime};
 use crate::decide::cycle::{CycleInput, Memory, cycle};
+use crate::decide::going::going;
 use crate::decide::in_force::{Absent, DatabaseRules, GAP, Here, Rhythm};
 use crate::decide::outcome::Outcome;
 use crate::decide::standstill::Standstill;
@@ -174,7 +175,7 @@ impl DatabaseLoop {
         let next_poll = clock.now();
         let crew = Crew::new(&settings.name, threads.act, threads.hire, next_poll);
         let ending = Ending::default();
-        ending.follow(acting::going(&memory.following));
+        ending.follow(going(&memory.following));
         let backoff = Backoff::of(&settings.name);
         let standby = Standby::new(&settings.name);
         let kin = Kin::new(&settings.siblings, &settings.name);
@@ -409,7 +410,7 @@ impl DatabaseLoop {
             leads: self.leads(),
         });
         let warrants = std::mem::take(&mut cycle.ruling.warrants);
-        self.ending.follow(acting::going(&self.memory.following));
+        self.ending.follow(going(&self.memory.following));
         self.stand_by(true);
         if for_policies.is_none() {
             self.permit(warrants, polled, rules, now);

@@ -29,7 +29,7 @@ use chrono::{DateTime, Utc};
 
 use crate::decide::guard::allowance::{Allowance, Permitted};
 pub(crate) use crate::decide::guard::decoy::{Again, Decoy};
-pub(crate) use crate::decide::guard::recheck::{Going, Surroundings};
+pub(crate) use crate::decide::guard::recheck::Surroundings;
 pub use crate::decide::guard::statement::{LastStep, Statement, Wording};
 use crate::decide::in_force::{EffectiveLimits, InForce, RunMode};
 use crate::decide::ledger::Ledger;

@@ -6,6 +6,7 @@ pub mod clocks;
 pub mod cycle;
 pub mod evaluate;
 pub mod floor;
+pub(crate) mod going;
 pub mod guard;
 pub mod hold;
 pub mod in_force;

@@ -13,6 +13,7 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 
+use crate::decide::going::is_assumed_gone;
 use crate::decide::hold::{Hold, Holds};
 use crate::decide::in_force::{DatabaseRules, EffectiveLimits, Here, InForce, RunMode};
 use crate::decide::ledger::Reported;
@@ -29,7 +30,7 @@ use crate::decide::verify::{Followed, Following};
 use crate::policy::model::{Action, OrderKey, Policy, PolicySet};
 use crate::session::SessionKey;
 use crate::session::column::Column;
-use crate::session::snapshot::{Snapshot, SnapshotSource};
+use crate::session::snapshot::Snapshot;
 
 /// What a plan is made from besides the snapshot.
 #[derive(Clone, Copy, Debug)]
@@ -150,11 +151,6 @@ struct LadderStep {
     next: Action,
 }
 
-/// Whether a dry run assumes that the session ended.
-fn is_assumed_gone(followed: &Followed) -> bool {
-    followed.mode == RunMode::DryRun && followed.action.ends_session()
-}
-
 /// One policy's part of a plan.
 #[derive(Clone, Debug)]
 pub(crate) struct PolicyPlan {
@@ -223,7 +219,7 @@ pub fn plan(snapshot: &Snapshot, situation: &Situation<'_>) -> Plan {
         let escalating: HashSet<usize> = entries.iter().map(|entry| entry.row).collect();
         entries.extend(
             rows.into_iter()
-                .filter(|row| readable(snapshot, *row) && !escalating.contains(row))
+                .filter(|row| snapshot.is_read_completely(*row) && !escalating.contains(row))
                 .map(|row| entry(row, *in_force, snapshot, situation, &sessions)),
         );
         processes.spare(&mut entries, *in_force, matched);
@@ -270,7 +266,7 @@ fn escalations(
             return None;
         }
         let matches = matched.contains(&row);
-        if !readable(snapshot, row) || !sessions.is_wanted(row, matches, Because::OwnAction) {
+        if !snapshot.is_read_completely(row) || !sessions.is_wanted(row, matches, Because::OwnAction) {
             return None;
         }
         let standing = match sessions.in_the_way(policy, row, matches, Because::OwnAction) {
@@ -289,14 +285,6 @@ fn escalations(
     let mut rows: Vec<usize> = followed.flat_map(|(key, _)| snapshot.rows_of(*key)).collect();
     rows.sort_unstable();
     rows.into_iter().filter_map(due).collect()
-}
-
-/// Whether the session's instance was read completely; otherwise the session is unknown. Saved snapshots do not record it.
-pub(crate) fn readable(snapshot: &Snapshot, row: usize) -> bool {
-    snapshot.source() == SnapshotSource::Saved
-        || snapshot
-            .id(row, Column::InstId)
-            .is_none_or(|inst_id| snapshot.is_complete(inst_id))
 }
 
 fn entry(

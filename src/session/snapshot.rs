@@ -162,6 +162,16 @@ impl Snapshot {
             .any(|instance| instance.inst_id == inst_id && instance.complete)
     }
 
+    /// Whether the sessions of this session's instance were read; otherwise what it shows is not known. Saved snapshots do not record
+    /// it.
+    #[must_use]
+    pub(crate) fn is_read_completely(&self, row: usize) -> bool {
+        self.source == SnapshotSource::Saved
+            || self
+                .id(row, Column::InstId)
+                .is_none_or(|inst_id| self.is_complete(inst_id))
+    }
+
     /// The parallel servers among the sessions.
     #[must_use]
     pub(crate) fn parallel_servers(&self) -> &[ParallelServer] {

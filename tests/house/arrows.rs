@@ -66,7 +66,6 @@ const CIRCLES: &[(&[&str], &str)] = &[
     (
         &[
             "daemon::database",
-            "daemon::database::acting",
             "daemon::database::by_hand",
             "daemon::database::lead",
             "daemon::database::refused",

@@ -18,26 +18,13 @@ use crate::daemon::messages::{Acted, ActorOrder, Batch, Polled, Task};
 use crate::daemon::standby::{ConnectionState, names};
 use crate::daemon::wishes::OrderStep;
 use crate::decide::cycle::{Done, remember};
-use crate::decide::guard::{Going, Warrant};
+use crate::decide::going::going;
+use crate::decide::guard::Warrant;
 use crate::decide::in_force::DatabaseRules;
 use crate::decide::ledger::later;
 use crate::decide::outcome::Outcome;
-use crate::decide::verify::{FollowState, Following};
 use crate::oracle::Error;
 use crate::session::snapshot::Snapshot;
-
-/// The sessions that earlier actions are ending. A session that was asked to end after its transaction and is still there an hour later is
-/// expected to stay.
-pub(super) fn going(following: &Following) -> Vec<Going> {
-    let followed = following.iter();
-    let followed = followed.filter(|(_, followed)| followed.state != FollowState::Asked);
-    let going = followed.map(|(key, followed)| Going {
-        key: *key,
-        mode: followed.mode,
-        policy: Arc::clone(&followed.policy),
-    });
-    going.collect()
-}
 
 impl DatabaseLoop {
     /// How many threads may act at the same time.

@@ -18,7 +18,7 @@ use crate::daemon::backoff::Backoff;
 use crate::daemon::database::orders::Orders;
 use crate::daemon::messages::{ActorOrder, Task};
 use crate::daemon::standby::{ConnectionState, Needed, NextAttempt, StandbyOrder};
-use crate::decide::guard::Going;
+use crate::decide::going::Going;
 use crate::decide::under_way::Begun;
 use crate::oracle::Error;
 
@@ -193,7 +193,7 @@ impl Crew {
     ) -> bool {
         let under_way = UnderWayTask {
             begun: task.warrant.begun(),
-            going: Going::of(&task.warrant),
+            going: task.warrant.going(),
             by_hand: task.batch.told.is_some(),
             shows_journal: journal_fails,
             failed: false,
