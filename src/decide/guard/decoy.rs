@@ -43,17 +43,9 @@ impl Decoy {
     }
 }
 
-impl Again {
-    /// The session that the statement has to name.
-    pub(crate) fn key(&self) -> SessionKey {
-        self.key
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::decide::guard::Wording;
     use crate::session::column::Column;
     use crate::session::snapshot::{Cell, Instance, SnapshotSource};
     use crate::session::time::DbTime;
@@ -96,12 +88,5 @@ mod tests {
         assert!(decoy.departed(&seat(&[], true)).is_some());
         assert!(decoy.departed(&seat(&[7], true)).is_none());
         assert!(decoy.departed(&seat(&[], false)).is_none());
-    }
-
-    #[test]
-    #[should_panic(expected = "names another session")]
-    fn such_a_statement_is_never_made() {
-        let again = Decoy::reported(key(7)).again(&seat(&[7], true)).expect("it is there");
-        let _ = again.statement(Wording::Statement("KILL '12,8'".to_owned()));
     }
 }
