@@ -21,12 +21,12 @@ use crate::actuator::door::{Door, LOST, Permission};
 use crate::actuator::way::probe;
 use crate::clock::{Clock, Monotonic};
 use crate::daemon::messages::{Acted, ActorOrder, Batch, Input, Task};
+use crate::daemon::operator::TellsOperator;
 use crate::daemon::pause::{Switch, Ticket};
 use crate::daemon::poller::PROBE_AGAIN;
 use crate::daemon::ranks::{Leader, Membership};
 use crate::daemon::reach::{Reach, SharedReach};
 use crate::daemon::standby::{ConnectionState, Needed, StandbyOrder};
-use crate::daemon::wishes::Overheard;
 use crate::decide::cycle::Done;
 use crate::decide::leadership::Footing;
 use crate::decide::outcome::Outcome;
@@ -323,7 +323,7 @@ impl Actor {
             Ok(Err((outcome, why))) => {
                 let done = match &task.batch.told {
                     None => drop_unused(&task, outcome, &why, witness),
-                    Some(told) => drop_unused(&task, outcome, &why, &mut Overheard { inner: witness, told }),
+                    Some(told) => drop_unused(&task, outcome, &why, &mut TellsOperator { inner: witness, told }),
                 };
                 self.tell(Acted::Done(Box::new(done), stepped));
             }
@@ -401,7 +401,7 @@ impl Actor {
         };
         let done = match &batch.told {
             None => carry_out(warrant, &seen, &mut hands, witness),
-            Some(told) => carry_out(warrant, &seen, &mut hands, &mut Overheard { inner: witness, told }),
+            Some(told) => carry_out(warrant, &seen, &mut hands, &mut TellsOperator { inner: witness, told }),
         };
         drop(permission);
         let broken = link.connection.ping(self.reach.call_limit).is_err();

@@ -14,6 +14,7 @@ mod hanging;
 mod lead;
 mod orders;
 mod refused;
+mod requests;
 mod view;
 
 use std::ops::ControlFlow;
@@ -28,17 +29,17 @@ use crate::actuator::ending::Ending;
 use crate::clock::{Clock, Monotonic};
 use crate::columns_needed;
 use crate::daemon::backoff::Backoff;
-use crate::daemon::database::by_hand::Wishes;
 use crate::daemon::database::crew::Crew;
-use crate::daemon::database::lead::Lead;
+use crate::daemon::database::lead::{CHANGED, Lead, not_leading};
 use crate::daemon::database::orders::{Polling, Trouble};
-use crate::daemon::database::refused::RefusedStatement;
+use crate::daemon::database::refused::LastRefusal;
+use crate::daemon::database::requests::OperatorRequests;
 use crate::daemon::messages::{ActorOrder, Input, Needs, Polled, Settings, Task};
 use crate::daemon::pause::Pause;
 use crate::daemon::siblings::Kin;
 use crate::daemon::standby::{ConnectionState, Needed, Standby};
 use crate::decide::clocks::{ClockStep, HostTime};
-use crate::decide::cycle::{CycleInput, Memory, cycle};
+use crate::decide::cycle::{Cycle, CycleInput, Memory, cycle};
 use crate::decide::going::going;
 use crate::decide::in_force::{Absent, DatabaseRules, GAP, Here, Rhythm};
 use crate::decide::outcome::Outcome;
@@ -130,8 +131,7 @@ pub struct DatabaseLoop {
     revoked: Arc<OnceLock<String>>,
     acting_backoff: Backoff,
     trouble: Option<Trouble>,
-    /// The last statement was refused, as every other one would be.
-    refused: Option<RefusedStatement>,
+    refused: LastRefusal,
     standby: Standby,
     next_poll: Monotonic,
     /// Until the first snapshot was asked for.
@@ -143,8 +143,7 @@ pub struct DatabaseLoop {
     own: Vec<SessionKey>,
     warned_unsupported: Vec<(Arc<str>, String)>,
     kin: Kin,
-    /// What operators ask.
-    wishes: Wishes,
+    requests: OperatorRequests,
     /// Whether this daemon leads, where one of several does.
     lead: Lead,
     /// The next snapshot begins with a probe of the database.
@@ -196,7 +195,7 @@ impl DatabaseLoop {
             revoked: Arc::default(),
             acting_backoff: backoff,
             trouble: None,
-            refused: None,
+            refused: LastRefusal::default(),
             standby,
             stagger,
             next_poll,
@@ -207,7 +206,7 @@ impl DatabaseLoop {
             own: Vec::new(),
             kin,
             warned_unsupported: Vec::new(),
-            wishes: Wishes::default(),
+            requests: OperatorRequests::default(),
             lead: Lead::default(),
             anew: false,
         }
@@ -274,8 +273,9 @@ impl DatabaseLoop {
         if self.polling != Polling::Idle || self.gave_up || self.clock.now() < self.next_poll {
             return;
         }
+        let by_hand = self.requests.ask_for_columns(&self.memory.following);
         let needs = Needs {
-            columns: columns_needed::columns(self.rules.set()).union(self.columns_by_hand()),
+            columns: columns_needed::columns(self.rules.set()).union(by_hand),
             resources: columns_needed::resources(self.rules.set()),
             anew: self.anew,
         };
@@ -318,7 +318,7 @@ impl DatabaseLoop {
         if matches!(self.acting, BatchState::Waiting { .. } | BatchState::GaveUp { .. }) {
             self.acting = BatchState::Free;
         }
-        self.refused = None;
+        self.refused.forget();
         self.acting_backoff.reset();
         self.standby.reloaded();
         self.crew.reloaded();
@@ -335,7 +335,7 @@ impl DatabaseLoop {
             None => self.gave_up = true,
         }
         self.watcher.unreadable(&self.settings.name, error, again_in);
-        self.wishes.fail(&error.to_string());
+        self.requests.fail(&error.to_string());
         self.stand_by(false);
     }
 
@@ -377,8 +377,8 @@ impl DatabaseLoop {
             .standstill(polled, now)
             .or_else(|| step.map(Standstill::ClockStepped))
             .or_else(|| Some(Standstill::Sibling(heard.acts?)));
-        let for_policies = standstill.clone().or_else(|| self.wishes.first());
-        let for_policies = for_policies.or_else(|| self.is_refused());
+        let for_policies = standstill.clone().or_else(|| self.requests.first_order());
+        let for_policies = for_policies.or_else(|| self.refused.standstill(self.clock.now()));
         let terms = CycleInput {
             rules: &rules,
             here: &here,
@@ -404,7 +404,7 @@ impl DatabaseLoop {
             now,
             deciding_took,
             standstill: for_policies.as_ref(),
-            refused: self.refused.as_ref().map(|refused| &refused.check),
+            refused: self.refused.check(),
             blackout: rules.blackout_by_either(now, self.clock.utc()),
             siblings: &heard.names,
             leads: self.leads(),
@@ -415,9 +415,38 @@ impl DatabaseLoop {
         if for_policies.is_none() {
             self.permit(warrants, polled, rules, now);
         }
-        self.wishes.follow_up(&cycle.verified, &polled.snapshot);
-        self.grant(polled, &facts, now, standstill.as_ref());
+        self.requests.follow_up(&cycle.verified, &polled.snapshot);
+        self.answer_operators(polled, &facts, now, standstill.as_ref());
         self.rest_if_idle();
+    }
+
+    /// Looks whether this daemon leads, and begins anew where that has changed.
+    fn look_who_leads(&mut self) {
+        if !self.lead.look(self.settings.leader.as_ref()) {
+            return;
+        }
+        self.revoke(CHANGED);
+        if self.lead.term().is_some() {
+            self.memory.begin_anew();
+            self.last_began = None;
+            self.anew = true;
+        }
+    }
+
+    fn watch_the_other(&mut self, cycle: &Cycle, snapshot: &Snapshot, now: DateTime<Utc>) {
+        let policies = &self.rules.set().policies;
+        let ledger = &mut self.memory.ledger;
+        self.lead.watch_the_other(cycle, snapshot, now, policies, ledger);
+    }
+
+    /// Whether connections to act on are needed although no policy acts: the lock is held by one of them.
+    fn may_lead(&self) -> bool {
+        self.settings.leader.is_some() && self.rules.is_armed()
+    }
+
+    /// Whether this daemon leads, where one of several is to and this database is armed.
+    fn leads(&self) -> Option<bool> {
+        self.may_lead().then_some(self.lead.term().is_some())
     }
 
     /// The daemon's own sessions, the newest few: a reconnect makes a new one and the old seat may have a new occupant.
@@ -467,7 +496,8 @@ impl DatabaseLoop {
             }
             BatchState::Waiting { .. } | BatchState::Free => {}
         }
-        if let Some(standstill) = self.not_leading(polled) {
+        let leader = self.settings.leader.as_ref().filter(|_| self.rules.is_armed());
+        if let Some(standstill) = leader.and_then(|leader| not_leading(leader, polled)) {
             return Some(standstill);
         }
         let age = self.clock.now().since(polled.began);

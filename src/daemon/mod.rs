@@ -18,6 +18,7 @@ pub mod database;
 pub(crate) mod directory;
 pub(crate) mod exemptions;
 pub mod messages;
+pub mod operator;
 mod others;
 pub mod pause;
 pub(crate) mod peers;
@@ -29,7 +30,6 @@ pub(crate) mod service;
 pub(crate) mod siblings;
 pub mod standby;
 pub mod watcher;
-pub mod wishes;
 
 use std::collections::BTreeMap;
 use std::io;

@@ -23,7 +23,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 
 use crate::clock::{Clock, Monotonic};
-use crate::daemon::wishes::LONGEST_REASON;
+use crate::daemon::operator::LONGEST_REASON;
 use crate::terminal::visible::visible;
 
 /// At most this many bytes of the file are read.

@@ -15,15 +15,15 @@ use crate::daemon::database::crew::LOGS_OFF_AFTER;
 use crate::daemon::database::orders::Trouble;
 use crate::daemon::database::{BatchState, DatabaseLoop, whole_seconds};
 use crate::daemon::messages::{Acted, ActorOrder, Batch, Polled, Task};
+use crate::daemon::operator::OrderStep;
 use crate::daemon::standby::{ConnectionState, names};
-use crate::daemon::wishes::OrderStep;
 use crate::decide::cycle::{Done, remember};
 use crate::decide::going::going;
 use crate::decide::guard::Warrant;
 use crate::decide::in_force::DatabaseRules;
 use crate::decide::ledger::later;
 use crate::decide::outcome::Outcome;
-use crate::oracle::Error;
+use crate::oracle::{Class, Error};
 use crate::session::snapshot::Snapshot;
 
 impl DatabaseLoop {
@@ -100,7 +100,7 @@ impl DatabaseLoop {
             instances: names(&polled.snapshot),
             texts: polled.capabilities.texts,
             revoked: Arc::clone(&self.revoked),
-            term: self.lead.term,
+            term: self.lead.term(),
             told,
         })
     }
@@ -211,8 +211,14 @@ impl DatabaseLoop {
 
     fn done(&mut self, mut done: Done, stepped: TimeDelta) {
         self.watcher.done(&self.settings.name, &done);
-        self.wishes.done(&done);
-        self.learn_from(&done);
+        self.requests.done(&done);
+        let until = || {
+            let pause = self.acting_backoff.after(Class::Config, self.settings.poll);
+            self.clock.now().plus(pause.unwrap_or(self.settings.poll))
+        };
+        if let Some(standstill) = self.refused.learn_from(&done, until) {
+            self.revoke(&standstill.to_string());
+        }
         self.memory.under_way.end(&done.begun());
         done.at = later(done.at, self.memory.clocks.stepped() - stepped);
         remember(&mut self.memory, done);
@@ -258,7 +264,7 @@ impl DatabaseLoop {
         if let Some(task) = self.crew.task(worker) {
             task.failed = true;
             if task.by_hand {
-                self.wishes.not_carried_out(why);
+                self.requests.not_carried_out(why);
             }
         }
     }
@@ -268,7 +274,7 @@ impl DatabaseLoop {
             self.memory.under_way.end(&task.begun);
             self.ending.ended(&task.going);
             if task.by_hand {
-                self.wishes.not_carried_out("the daemon dropped it; its log says why");
+                self.requests.not_carried_out("the daemon dropped it; its log says why");
             }
             if self.trouble == Some(Trouble::Journal) && task.shows_journal && !task.failed {
                 self.goes_on();
