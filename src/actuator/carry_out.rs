@@ -248,8 +248,7 @@ fn check_and_act(warrant: &mut Warrant, seen: &Snapshot, hands: &mut Hands<'_>) 
         Ok(row) => row,
     };
     let session = taken.only(row);
-    let now = taken.clock().and_then(|clock| clock.now.to_utc(clock.utc_offset));
-    let answer = match now {
+    let answer = match taken.utc() {
         None => StepAnswer::not_sent(
             Outcome::Unchecked,
             Some("the database's clock could not be read with the session".into()),

@@ -352,7 +352,7 @@ impl DatabaseLoop {
         self.backoff.reset();
         self.look_who_leads();
         self.remember_own(polled.capabilities.own);
-        let Some(now) = utc_of(&polled.snapshot) else {
+        let Some(now) = polled.snapshot.utc() else {
             return self.miss_the_clock();
         };
         let began = self.clock.now();
@@ -533,13 +533,6 @@ fn whole_seconds(span: Duration) -> TimeDelta {
         .ok()
         .and_then(TimeDelta::try_seconds)
         .unwrap_or(TimeDelta::days(1))
-}
-
-/// The snapshot's time in UTC.
-#[must_use]
-pub(crate) fn utc_of(snapshot: &Snapshot) -> Option<DateTime<Utc>> {
-    let clock = snapshot.clock()?;
-    clock.now.to_utc(clock.utc_offset)
 }
 
 #[cfg(test)]

@@ -24,6 +24,7 @@ use chrono::{DateTime, Utc};
 
 use crate::clock::{Clock, Monotonic};
 use crate::daemon::operator::LONGEST_REASON;
+use crate::session::time::iso;
 use crate::terminal::visible::visible;
 
 /// At most this many bytes of the file are read.
@@ -59,7 +60,7 @@ impl fmt::Display for Pause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "paused by {}", visible(&self.by))?;
         if let Some(since) = self.since {
-            write!(f, " since {}", since.format("%Y-%m-%dT%H:%M:%SZ"))?;
+            write!(f, " since {}", iso(since))?;
         }
         if !self.reason.is_empty() {
             write!(f, ": {}", visible(&self.reason))?;

@@ -66,8 +66,7 @@ pub(crate) fn depends_on_use(policy: &Policy) -> bool {
 /// When a session began to do what it does, or to do nothing: LAST_CALL_ET before the snapshot. In UTC, by the database's clock.
 #[must_use]
 pub(crate) fn last_use(snapshot: &Snapshot, row: usize) -> Option<DateTime<Utc>> {
-    let clock = snapshot.clock()?;
-    let now = clock.now.to_utc(clock.utc_offset)?;
+    let now = snapshot.utc()?;
     let ago = TimeDelta::try_seconds(snapshot.number(row, Column::LastCallEt)?)?;
     now.checked_sub_signed(ago)
 }

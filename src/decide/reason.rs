@@ -19,6 +19,7 @@ use crate::policy::model::{Action, Exemption, PolicySet, Protection};
 use crate::policy::timetable::OutsideDates;
 use crate::quantity::Span;
 use crate::session::snapshot::Snapshot;
+use crate::session::time::iso;
 
 /// The six possible decisions about a session whose condition holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -410,7 +411,7 @@ impl fmt::Display for Suspended {
             "suspended: sessions of {} came back within {within} of being ended, in {times} cycles of a day; left alone \
              until {}",
             self.who,
-            until.format("%Y-%m-%dT%H:%M:%SZ")
+            iso(until)
         )
     }
 }
@@ -445,8 +446,7 @@ impl fmt::Display for Obstacle {
                 times,
                 until,
             } => {
-                const TIME: &str = "%Y-%m-%dT%H:%M:%SZ";
-                let at = at.format(TIME);
+                let at = iso(*at);
                 let attempts = match times {
                     1 => "the attempt".to_owned(),
                     several => format!("the last of {several} attempts"),
@@ -456,7 +456,7 @@ impl fmt::Display for Obstacle {
                     "{attempts} at {at} came to {outcome} and it is still there: not tried again "
                 )?;
                 match until {
-                    Some(until) => write!(f, "before {}", until.format(TIME)),
+                    Some(until) => write!(f, "before {}", iso(*until)),
                     None => f.write_str("while it lives"),
                 }
             }

@@ -8,7 +8,6 @@ use crate::columns_needed;
 use crate::config;
 use crate::daemon;
 use crate::daemon::accounts::AccountMemory;
-use crate::daemon::database::utc_of;
 use crate::daemon::messages::{Needs, Polled};
 use crate::daemon::poller::Poller;
 use crate::daemon::reach::Reach;
@@ -437,7 +436,7 @@ impl Examination<'_> {
             let found = "SYSDATE agrees with the LOGON_TIME of the daemon's own session";
             self.say(Id::Clock, "SYSDATE", State::Fine, found);
         }
-        let Some(there) = utc_of(&polled.snapshot) else {
+        let Some(there) = polled.snapshot.utc() else {
             self.say(Id::Clock, "host", State::Untried, "the database does not show its time");
             return;
         };

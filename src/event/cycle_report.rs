@@ -246,7 +246,7 @@ impl CycleReport {
         memory: &Memory,
     ) -> CycleReport {
         let set = rules.set();
-        let now = snapshot.clock().and_then(|clock| clock.now.to_utc(clock.utc_offset));
+        let now = snapshot.utc();
         CycleReport {
             database: Arc::clone(database),
             taken_at: now.unwrap_or_default(),

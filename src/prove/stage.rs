@@ -237,8 +237,7 @@ impl<'a> Stage<'a> {
         let scope = Scope::One { inst_id, sid };
         let taken = read_snapshot(&mut *acting.connection, wanted, &acting.capabilities, scope, limit)?;
         let seat = taken.snapshot;
-        let now = seat.clock().and_then(|clock| clock.now.to_utc(clock.utc_offset));
-        match now {
+        match seat.utc() {
             Some(now) if seat.is_complete(inst_id) => Ok(DecoyReading {
                 row: seat.find(key),
                 now,

@@ -123,8 +123,7 @@ impl CurveReplay {
 
     /// Runs a cycle with each limit. Nothing is decided on a snapshot without a clock.
     pub(crate) fn step(&mut self, recorded: &RecordedSnapshot) {
-        let clock = recorded.snapshot.clock();
-        let Some(now) = clock.and_then(|clock| clock.now.to_utc(clock.utc_offset)) else {
+        let Some(now) = recorded.snapshot.utc() else {
             return;
         };
         let due = self.rhythm.due(self.before, now);

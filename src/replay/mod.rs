@@ -74,11 +74,7 @@ impl Replay {
     /// Runs a cycle, and adds to the snapshot what only the ones before it tell. `None` for a snapshot without a clock, for which the
     /// daemon makes no decisions either.
     pub fn step(&mut self, recorded: &mut RecordedSnapshot) -> Option<ReplayedCycle> {
-        let Some(now) = recorded
-            .snapshot
-            .clock()
-            .and_then(|clock| clock.now.to_utc(clock.utc_offset))
-        else {
+        let Some(now) = recorded.snapshot.utc() else {
             self.totals.clockless += 1;
             return None;
         };

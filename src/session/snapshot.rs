@@ -11,6 +11,8 @@ mod restore;
 
 use std::sync::OnceLock;
 
+use chrono::{DateTime, Utc};
+
 use crate::session::SessionKey;
 use crate::session::column::{Column, Columns, Kind, Source};
 use crate::session::join::input_columns;
@@ -152,6 +154,13 @@ impl Snapshot {
     #[must_use]
     pub fn instances(&self) -> &[Instance] {
         &self.instances
+    }
+
+    /// The snapshot's time in UTC; `None` without a clock, or if its time is outside the calendar's range.
+    #[must_use]
+    pub fn utc(&self) -> Option<DateTime<Utc>> {
+        let clock = self.clock?;
+        clock.now.to_utc(clock.utc_offset)
     }
 
     /// Whether the sessions of an instance were read.

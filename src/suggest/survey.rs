@@ -176,8 +176,7 @@ impl RecordingSurvey {
     /// Looks at the next snapshot. The time of the snapshot; `None` if it has no clock, and is passed over.
     pub fn look(&mut self, recorded: &RecordedSnapshot) -> Option<DateTime<Utc>> {
         let snapshot = &recorded.snapshot;
-        let clock = snapshot.clock();
-        let Some(now) = clock.and_then(|clock| clock.now.to_utc(clock.utc_offset)) else {
+        let Some(now) = snapshot.utc() else {
             self.clockless += 1;
             return None;
         };
