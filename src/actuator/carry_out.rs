@@ -38,7 +38,7 @@ use crate::session::column::{Column, Columns};
 use crate::session::snapshot::Snapshot;
 
 /// Records the steps. The daemon's writes the journal; tests have their own.
-pub trait Witness {
+pub trait StepRecorder {
     /// The number of the next action.
     fn next_id(&mut self) -> u64;
 
@@ -131,9 +131,9 @@ pub(crate) fn carry_out(
     mut warrant: Warrant,
     seen: &Snapshot,
     hands: &mut Hands<'_>,
-    witness: &mut dyn Witness,
+    recorder: &mut dyn StepRecorder,
 ) -> io::Result<Done> {
-    let action_id = witness.next_id();
+    let action_id = recorder.next_id();
     let way = hands.capabilities.way();
     let planned = wording(
         way,
@@ -143,7 +143,7 @@ pub(crate) fn carry_out(
         hands.capabilities.own.inst_id,
     )
     .ok();
-    witness.intend(&Intending {
+    recorder.intend(&Intending {
         action_id,
         warrant: &warrant,
         seen,
@@ -156,7 +156,7 @@ pub(crate) fn carry_out(
         None => check_and_act(&mut warrant, seen, hands),
     };
     let sent = warrant.mode() == RunMode::Enforce && answer.statement.is_some();
-    witness.answered(&Answered {
+    recorder.answered(&Answered {
         action_id,
         statement: answer.statement.as_deref(),
         outcome: answer.outcome,
@@ -230,8 +230,8 @@ fn read_again(hands: &mut Hands<'_>, wanted: Columns, scope: Scope) -> Result<Sn
 fn check_and_act(warrant: &mut Warrant, seen: &Snapshot, hands: &mut Hands<'_>) -> (StepAnswer, Option<Snapshot>) {
     let SessionKey { inst_id, sid, .. } = warrant.key();
     let wanted = crate::columns_needed::columns(warrant.set());
-    let seat = Scope::One { inst_id, sid };
-    let taken = match read_again(hands, wanted, seat) {
+    let scope = Scope::One { inst_id, sid };
+    let taken = match read_again(hands, wanted, scope) {
         Err(error) => return (StepAnswer::not_sent(Outcome::Unchecked, Some(error.to_string())), None),
         Ok(taken) => taken,
     };

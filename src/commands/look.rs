@@ -336,7 +336,7 @@ impl Unread {
 impl DatabaseSessions {
     /// Runs one cycle with `memory`.
     pub(crate) fn decide(&self, memory: &mut Memory, assume_held: bool) -> Cycle {
-        let terms = CycleInput {
+        let input = CycleInput {
             rules: &self.rules,
             here: &self.here,
             facts: &self.facts,
@@ -346,6 +346,6 @@ impl DatabaseSessions {
             standstill: None,
             assume_held,
         };
-        cycle(memory, &self.snapshot, self.readings.clone(), &terms)
+        cycle(memory, &self.snapshot, self.readings.clone(), &input)
     }
 }

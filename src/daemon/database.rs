@@ -9,13 +9,13 @@
 
 mod acting;
 mod by_hand;
-mod crew;
 mod hanging;
 mod lead;
 mod orders;
 mod refused;
 mod requests;
 mod view;
+mod workers;
 
 use std::ops::ControlFlow;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
@@ -24,16 +24,16 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use crate::actuator::carry_out::Witness;
+use crate::actuator::carry_out::StepRecorder;
 use crate::actuator::ending::Ending;
 use crate::clock::{Clock, Monotonic};
 use crate::columns_needed;
 use crate::daemon::backoff::Backoff;
-use crate::daemon::database::crew::Crew;
 use crate::daemon::database::lead::{CHANGED, Lead, not_leading};
 use crate::daemon::database::orders::{Polling, Trouble};
 use crate::daemon::database::refused::LastRefusal;
 use crate::daemon::database::requests::OperatorRequests;
+use crate::daemon::database::workers::Workers;
 use crate::daemon::messages::{ActorOrder, Input, Needs, Polled, Settings, Task};
 use crate::daemon::pause::Pause;
 use crate::daemon::siblings::Kin;
@@ -50,8 +50,8 @@ use crate::oracle::{Class, Error};
 use crate::session::SessionKey;
 use crate::session::snapshot::Snapshot;
 
-pub use crew::Hire;
 pub use view::CycleView;
+pub use workers::StartWorker;
 
 /// Why what was permitted and has not begun is revoked.
 const RELOADED: &str = "policies or settings were changed before its turn came";
@@ -84,7 +84,7 @@ pub trait Watcher: Send {
     /// The database's clock stepped.
     fn stepped(&mut self, database: &str, step: ClockStep);
     /// The acting connections that stand by at this poll.
-    fn standing(&mut self, database: &str, places: &[ConnectionState]);
+    fn standby(&mut self, database: &str, places: &[ConnectionState]);
     /// The loop is alive.
     fn alive(&mut self, database: &str);
     /// The pause that holds, if one does. Never waits for a disk.
@@ -117,13 +117,13 @@ pub struct DatabaseLoop {
     memory: Memory,
     clock: Arc<dyn Clock>,
     ask: Sender<Needs>,
-    crew: Crew,
+    workers: Workers,
     /// Warrants whose turn has not come, in their order.
     waiting: Vec<Task>,
     /// What is being ended, for those who act.
     ending: Arc<Ending>,
     /// Records warrants that are dropped before a thread got them.
-    witness: Box<dyn Witness + Send>,
+    recorder: Box<dyn StepRecorder + Send>,
     watcher: Box<dyn Watcher>,
     polling: Polling,
     acting: BatchState,
@@ -157,7 +157,7 @@ pub struct Threads {
     /// The first one that acts.
     pub act: Sender<ActorOrder>,
     /// Starts more that act.
-    pub hire: Hire,
+    pub start_worker: StartWorker,
 }
 
 impl DatabaseLoop {
@@ -169,10 +169,10 @@ impl DatabaseLoop {
         memory: Memory,
         clock: Arc<dyn Clock>,
         threads: Threads,
-        (watcher, witness): (Box<dyn Watcher>, Box<dyn Witness + Send>),
+        (watcher, recorder): (Box<dyn Watcher>, Box<dyn StepRecorder + Send>),
     ) -> DatabaseLoop {
         let next_poll = clock.now();
-        let crew = Crew::new(&settings.name, threads.act, threads.hire, next_poll);
+        let workers = Workers::new(&settings.name, threads.act, threads.start_worker, next_poll);
         let ending = Ending::default();
         ending.follow(going(&memory.following));
         let backoff = Backoff::of(&settings.name);
@@ -185,10 +185,10 @@ impl DatabaseLoop {
             memory,
             clock,
             ask: threads.ask,
-            crew,
+            workers,
             waiting: Vec::new(),
             ending: Arc::new(ending),
-            witness,
+            recorder,
             watcher,
             polling: Polling::Idle,
             acting: BatchState::Free,
@@ -321,7 +321,7 @@ impl DatabaseLoop {
         self.refused.forget();
         self.acting_backoff.reset();
         self.standby.reloaded();
-        self.crew.reloaded();
+        self.workers.reloaded();
         self.backoff.reset();
         self.warned_unsupported.clear();
         self.anew = true;
@@ -379,7 +379,7 @@ impl DatabaseLoop {
             .or_else(|| Some(Standstill::Sibling(heard.acts?)));
         let for_policies = standstill.clone().or_else(|| self.requests.first_order());
         let for_policies = for_policies.or_else(|| self.refused.standstill(self.clock.now()));
-        let terms = CycleInput {
+        let input = CycleInput {
             rules: &rules,
             here: &here,
             facts: &facts,
@@ -389,7 +389,7 @@ impl DatabaseLoop {
             standstill: for_policies.as_ref(),
             assume_held: false,
         };
-        let mut cycle = cycle(&mut self.memory, &polled.snapshot, polled.readings.clone(), &terms);
+        let mut cycle = cycle(&mut self.memory, &polled.snapshot, polled.readings.clone(), &input);
         self.watch_the_other(&cycle, &polled.snapshot, now);
         self.pace(polled.began, polled.took);
         self.last_cycle = Some(now);
@@ -449,7 +449,7 @@ impl DatabaseLoop {
         self.may_lead().then_some(self.lead.term().is_some())
     }
 
-    /// The daemon's own sessions, the newest few: a reconnect makes a new one and the old seat may have a new occupant.
+    /// The daemon's own sessions, the newest few: a reconnect makes a new one and the old one's SID may be another session's.
     fn remember_own(&mut self, own: SessionKey) {
         const KEPT: usize = 256;
         if !self.own.contains(&own) {
@@ -486,7 +486,7 @@ impl DatabaseLoop {
         if let Some(blackout) = self.rules.blackout_by_either(now, self.clock.utc()) {
             return Some(blackout);
         }
-        if self.crew.is_lost() {
+        if self.workers.is_lost() {
             return Some(Standstill::Hangs);
         }
         match &self.acting {

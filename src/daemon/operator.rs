@@ -12,7 +12,7 @@ use std::sync::mpsc::Sender;
 
 use serde::{Deserialize, Serialize};
 
-use crate::actuator::carry_out::{Answered, Intending, Witness};
+use crate::actuator::carry_out::{Answered, Intending, StepRecorder};
 use crate::columns_needed::of_action;
 use crate::decide::cycle::Done;
 use crate::decide::order::OperatorOrder;
@@ -163,9 +163,9 @@ pub struct OperatorRequest {
     pub(crate) told: Sender<OrderStep>,
 }
 
-/// A witness that also tells the operator.
+/// A recorder that also tells the operator.
 pub(crate) struct TellsOperator<'a> {
-    pub(crate) inner: &'a mut dyn Witness,
+    pub(crate) inner: &'a mut dyn StepRecorder,
     pub(crate) told: &'a Sender<OrderStep>,
 }
 
@@ -181,7 +181,7 @@ impl TellsOperator<'_> {
     }
 }
 
-impl Witness for TellsOperator<'_> {
+impl StepRecorder for TellsOperator<'_> {
     fn next_id(&mut self) -> u64 {
         self.inner.next_id()
     }

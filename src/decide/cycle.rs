@@ -124,33 +124,33 @@ pub struct Cycle {
 }
 
 /// Runs the steps on a complete snapshot.
-pub fn cycle(memory: &mut Memory, snapshot: &Snapshot, readings: Readings, terms: &CycleInput<'_>) -> Cycle {
-    let set = terms.rules.set();
+pub fn cycle(memory: &mut Memory, snapshot: &Snapshot, readings: Readings, input: &CycleInput<'_>) -> Cycle {
+    let set = input.rules.set();
     let verified = memory
         .following
-        .verify(snapshot, terms.now, |followed| patience(set, followed));
+        .verify(snapshot, input.now, |followed| patience(set, followed));
     for not_sent in verified.iter().filter(|one| one.proof == Proof::NotSent) {
         memory.refills.forget(not_sent.followed.action_id);
     }
-    memory.ledger.settle(terms.now);
+    memory.ledger.settle(input.now);
     memory.reported.keep_only(snapshot);
-    let returns = memory.refills.observe(snapshot, terms.now);
-    let aftermaths = memory.rehearsals.observe(snapshot, terms.now, terms.unbroken);
-    let matches = Matches::of(set, terms.here.running(), snapshot);
+    let returns = memory.refills.observe(snapshot, input.now);
+    let aftermaths = memory.rehearsals.observe(snapshot, input.now, input.unbroken);
+    let matches = Matches::of(set, input.here.running(), snapshot);
     let moment = SnapshotTime {
-        now: terms.now,
-        read_in: terms.read_in,
-        unbroken: terms.unbroken,
-        passed: memory.clocks.passed_at(terms.now),
+        now: input.now,
+        read_in: input.read_in,
+        unbroken: input.unbroken,
+        passed: memory.clocks.passed_at(input.now),
     };
     memory
         .holds
-        .update(snapshot, set, terms.here.running(), &matches, moment);
-    memory.gates.update(set, terms.here.running(), snapshot, readings);
+        .update(snapshot, set, input.here.running(), &matches, moment);
+    memory.gates.update(set, input.here.running(), snapshot, readings);
     let situation = Situation {
-        rules: terms.rules,
-        here: terms.here,
-        facts: terms.facts,
+        rules: input.rules,
+        here: input.here,
+        facts: input.facts,
         matches: &matches,
         holds: &memory.holds,
         following: &memory.following,
@@ -158,11 +158,11 @@ pub fn cycle(memory: &mut Memory, snapshot: &Snapshot, readings: Readings, terms
         reported: &memory.reported,
         gates: &memory.gates,
         refills: &memory.refills,
-        now: terms.now,
-        assume_held: terms.assume_held,
+        now: input.now,
+        assume_held: input.assume_held,
     };
     let plan = plan(snapshot, &situation);
-    let ruling = rule(&plan, snapshot, &situation, &memory.ledger, terms.standstill);
+    let ruling = rule(&plan, snapshot, &situation, &memory.ledger, input.standstill);
     Cycle {
         verified,
         returns,
@@ -172,15 +172,15 @@ pub fn cycle(memory: &mut Memory, snapshot: &Snapshot, readings: Readings, terms
     }
 }
 
-/// Judges an operator's order on the snapshot that the last cycle ran on. `terms` are those of [`DatabaseRules::for_order`]. What the
+/// Judges an operator's order on the snapshot that the last cycle ran on. `input` are those of [`DatabaseRules::for_order`]. What the
 /// database remembers counts, and nothing of it changes: what is done about the order is remembered as any action is.
-pub(crate) fn judge(memory: &Memory, snapshot: &Snapshot, terms: &CycleInput<'_>) -> Cycle {
-    let running = terms.here.running();
-    let matches = Matches::of(terms.rules.set(), running, snapshot);
+pub(crate) fn judge(memory: &Memory, snapshot: &Snapshot, input: &CycleInput<'_>) -> Cycle {
+    let running = input.here.running();
+    let matches = Matches::of(input.rules.set(), running, snapshot);
     let situation = Situation {
-        rules: terms.rules,
-        here: terms.here,
-        facts: terms.facts,
+        rules: input.rules,
+        here: input.here,
+        facts: input.facts,
         matches: &matches,
         holds: &Holds::default(),
         following: &memory.following,
@@ -188,11 +188,11 @@ pub(crate) fn judge(memory: &Memory, snapshot: &Snapshot, terms: &CycleInput<'_>
         reported: &memory.reported,
         gates: &Gates::default(),
         refills: &memory.refills,
-        now: terms.now,
+        now: input.now,
         assume_held: false,
     };
     let plan = plan(snapshot, &situation);
-    let ruling = rule(&plan, snapshot, &situation, &memory.ledger, terms.standstill);
+    let ruling = rule(&plan, snapshot, &situation, &memory.ledger, input.standstill);
     Cycle {
         verified: Vec::new(),
         returns: Vec::new(),

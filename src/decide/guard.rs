@@ -27,6 +27,7 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 
+use crate::decide::eligibility::{Eligibility, Objection, StateFrom};
 use crate::decide::guard::allowance::{Allowance, Permitted};
 pub(crate) use crate::decide::guard::decoy::{Again, Decoy};
 pub(crate) use crate::decide::guard::recheck::Surroundings;
@@ -36,11 +37,10 @@ use crate::decide::ledger::Ledger;
 use crate::decide::matches::matched_rows;
 use crate::decide::order::OperatorOrder;
 use crate::decide::plan::{Plan, PlanEntry, PolicyPlan, Situation};
-use crate::decide::protect::{ProtectionFacts, because};
+use crate::decide::protect::{ProtectionFacts, why_protected};
 use crate::decide::reason::{About, Obstacle, OpenBreaker, Refusal, Spared, Standing, Suspended, Verdict, Why};
 use crate::decide::refill::ClientGroup;
 use crate::decide::shared_process::{OtherSession, ends_unrecorded, means_for, must_stay};
-use crate::decide::standing::{AskedSessions, Because, InTheWay};
 use crate::decide::standstill::Standstill;
 use crate::decide::under_way::Begun;
 use crate::policy::model::{Action, Policy, PolicySet};
@@ -360,15 +360,15 @@ pub fn still_deserved(
     let row = again.find(warrant.key).ok_or(Spared::Gone)?;
     let policy = warrant.policy();
     let state_from = if warrant.escalates {
-        Because::OwnAction
+        StateFrom::OwnAction
     } else {
-        Because::Itself
+        StateFrom::Itself
     };
-    let sessions = AskedSessions::of(again, facts, limits, &warrant.set.exemptions, today);
+    let sessions = Eligibility::of(again, facts, limits, &warrant.set.exemptions, today);
     let matches = matched_rows(policy, again).contains(&row);
-    match sessions.in_the_way(policy, row, matches, state_from) {
+    match sessions.objection(policy, row, matches, state_from) {
         None => Ok(row),
-        Some(in_the_way) => Err(spared(in_the_way, again, row)),
+        Some(objection) => Err(spared(objection, again, row)),
     }
 }
 
@@ -389,7 +389,7 @@ pub(crate) fn stopped_by_another(
     };
     let row = (0..again.rows()).find(is_there)?;
     let policy = warrant.policy();
-    let sessions = AskedSessions::of(again, facts, limits, &warrant.set.exemptions, today);
+    let sessions = Eligibility::of(again, facts, limits, &warrant.set.exemptions, today);
     let matches = matched_rows(policy, again).contains(&row);
     let who = format!("{sid},{serial},@{}", warrant.key.inst_id);
     match means_for(&sessions, row, policy, matches) {
@@ -399,10 +399,10 @@ pub(crate) fn stopped_by_another(
     }
 }
 
-fn spared(in_the_way: InTheWay, again: &Snapshot, row: usize) -> Spared {
-    match in_the_way {
-        InTheWay::Protected(protection) => Spared::Protected(protection, because(protection, again, row)),
-        InTheWay::Exempt(_) => Spared::Exempt,
-        InTheWay::NoMatch => Spared::ConditionNoLongerHolds,
+fn spared(objection: Objection, again: &Snapshot, row: usize) -> Spared {
+    match objection {
+        Objection::Protected(protection) => Spared::Protected(protection, why_protected(protection, again, row)),
+        Objection::Exempt(_) => Spared::Exempt,
+        Objection::NoMatch => Spared::ConditionNoLongerHolds,
     }
 }

@@ -4,6 +4,7 @@
 
 pub mod clocks;
 pub mod cycle;
+pub(crate) mod eligibility;
 pub mod evaluate;
 pub mod floor;
 pub(crate) mod going;
@@ -22,7 +23,6 @@ pub(crate) mod rates;
 pub mod reason;
 pub mod refill;
 pub(crate) mod shared_process;
-pub(crate) mod standing;
 pub(crate) mod standstill;
 pub mod under_way;
 pub mod used_again;

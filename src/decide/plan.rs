@@ -13,6 +13,7 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 
+use crate::decide::eligibility::{Eligibility, Objection, StateFrom};
 use crate::decide::going::is_assumed_gone;
 use crate::decide::hold::{Hold, Holds};
 use crate::decide::in_force::{DatabaseRules, EffectiveLimits, Here, InForce, RunMode};
@@ -24,7 +25,6 @@ use crate::decide::pressure::Gates;
 use crate::decide::protect::ProtectionFacts;
 use crate::decide::reason::Standing;
 use crate::decide::refill::Refills;
-use crate::decide::standing::{AskedSessions, Because, InTheWay};
 use crate::decide::under_way::UnderWay;
 use crate::decide::verify::{Followed, Following};
 use crate::policy::model::{Action, OrderKey, Policy, PolicySet};
@@ -189,7 +189,7 @@ pub struct Plan {
 pub fn plan(snapshot: &Snapshot, situation: &Situation<'_>) -> Plan {
     let today = situation.rules.today(situation.now);
     let exemptions = &situation.set().exemptions;
-    let sessions = AskedSessions::of(snapshot, situation.facts, situation.limits(), exemptions, today);
+    let sessions = Eligibility::of(snapshot, situation.facts, situation.limits(), exemptions, today);
     let mut plan = Plan::default();
     let users = user_sessions(snapshot);
     let processes = Processes::of(snapshot, situation, &sessions);
@@ -250,7 +250,7 @@ fn escalations(
     in_force: InForce,
     snapshot: &Snapshot,
     situation: &Situation<'_>,
-    sessions: &AskedSessions<'_>,
+    sessions: &Eligibility<'_>,
 ) -> Vec<PlanEntry> {
     let policy = &situation.set().policies[in_force.index()];
     if policy.escalate.is_empty() {
@@ -266,13 +266,13 @@ fn escalations(
             return None;
         }
         let matches = matched.contains(&row);
-        if !snapshot.is_read_completely(row) || !sessions.is_wanted(row, matches, Because::OwnAction) {
+        if !snapshot.is_read_completely(row) || !sessions.is_selected(row, matches, StateFrom::OwnAction) {
             return None;
         }
-        let standing = match sessions.in_the_way(policy, row, matches, Because::OwnAction) {
-            Some(InTheWay::Protected(protection)) => Standing::Protected(protection),
-            Some(InTheWay::Exempt(exemption)) => Standing::Exempt(exemption),
-            Some(InTheWay::NoMatch) => return None,
+        let standing = match sessions.objection(policy, row, matches, StateFrom::OwnAction) {
+            Some(Objection::Protected(protection)) => Standing::Protected(protection),
+            Some(Objection::Exempt(exemption)) => Standing::Exempt(exemption),
+            Some(Objection::NoMatch) => return None,
             None => Standing::Escalating { last, next },
         };
         Some(PlanEntry {
@@ -292,14 +292,14 @@ fn entry(
     in_force: InForce,
     snapshot: &Snapshot,
     situation: &Situation<'_>,
-    sessions: &AskedSessions<'_>,
+    sessions: &Eligibility<'_>,
 ) -> PlanEntry {
     let policy = &situation.set().policies[in_force.index()];
     let key = snapshot.key(row);
-    let standing = match (sessions.in_the_way(policy, row, true, Because::Itself), key) {
-        (Some(InTheWay::Protected(protection)), _) => Standing::Protected(protection),
-        (Some(InTheWay::Exempt(exemption)), _) => Standing::Exempt(exemption),
-        (Some(InTheWay::NoMatch), _) => unreachable!("the entries of a plan are those that match"),
+    let standing = match (sessions.objection(policy, row, true, StateFrom::Itself), key) {
+        (Some(Objection::Protected(protection)), _) => Standing::Protected(protection),
+        (Some(Objection::Exempt(exemption)), _) => Standing::Exempt(exemption),
+        (Some(Objection::NoMatch), _) => unreachable!("the entries of a plan are those that match"),
         (None, None) => unreachable!("a session without a key is protected as unidentified"),
         (None, Some(key)) => match earlier(policy, in_force, snapshot, situation, row, key) {
             Some(earlier) => match again(in_force, situation, key) {

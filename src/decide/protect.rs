@@ -143,7 +143,7 @@ fn xa_unknown(snapshot: &Snapshot, row: usize) -> bool {
 
 /// Why a protection spares the session, with the session's values.
 #[must_use]
-pub(crate) fn because(protection: Protection, snapshot: &Snapshot, row: usize) -> String {
+pub(crate) fn why_protected(protection: Protection, snapshot: &Snapshot, row: usize) -> String {
     let text = |column| match snapshot.field(row, column) {
         Field::Text(text) => format!("{} is {text}", column.name().to_uppercase()),
         Field::Null => format!("{} is null", column.name().to_uppercase()),

@@ -11,7 +11,7 @@ use chrono::{DateTime, Utc};
 use crate::decide::evaluate::reason::{reason, reason_beside_status, unknown};
 use crate::decide::floor::Floor;
 use crate::decide::outcome::{Earlier, Outcome};
-use crate::decide::protect::because;
+use crate::decide::protect::why_protected;
 use crate::decide::refill::{CAME_BACK_WITHIN, ClientGroup, Suspension};
 use crate::decide::shared_process::SharedProcess;
 use crate::decide::standstill::Standstill;
@@ -367,7 +367,7 @@ impl About<'_> {
                 let when = held(&policy.when, self.snapshot, self.row);
                 format!("{when}, held for {} of {wanted}", Span(*seconds))
             }
-            Standing::Protected(protection) => because(*protection, self.snapshot, self.row),
+            Standing::Protected(protection) => why_protected(*protection, self.snapshot, self.row),
             Standing::SharedProcess(shared) => shared.words(self.snapshot),
             Standing::Exempt(at) => exempted(&self.set.exemptions[*at], self.snapshot, self.row),
             Standing::Followed(earlier) => earlier.to_string(),

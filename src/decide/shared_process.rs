@@ -10,8 +10,8 @@
 
 use std::fmt;
 
-use crate::decide::protect::because;
-use crate::decide::standing::{AskedSessions, Because, InTheWay};
+use crate::decide::eligibility::{Eligibility, Objection, StateFrom};
+use crate::decide::protect::why_protected;
 use crate::policy::model::{Action, Policy, Protection};
 use crate::session::snapshot::Snapshot;
 
@@ -68,7 +68,7 @@ impl fmt::Display for NotChecked {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum OtherSession {
     /// It must stay.
-    MustStay(InTheWay),
+    MustStay(Objection),
     /// The policy selects it too. It would end without a record of its own, outside budgets and floors.
     EndsUnrecorded,
     /// It is KILLED, so it ends anyway.
@@ -78,9 +78,9 @@ pub(crate) enum OtherSession {
 /// What the end of its server process means for a session that the action is not for. `matches` says whether the policy's condition
 /// holds for it. All its protections apply, except that it is KILLED.
 #[must_use]
-pub(crate) fn means_for(sessions: &AskedSessions<'_>, row: usize, policy: &Policy, matches: bool) -> OtherSession {
-    match sessions.in_the_way(policy, row, matches, Because::OwnAction) {
-        Some(in_the_way) => OtherSession::MustStay(in_the_way),
+pub(crate) fn means_for(sessions: &Eligibility<'_>, row: usize, policy: &Policy, matches: bool) -> OtherSession {
+    match sessions.objection(policy, row, matches, StateFrom::OwnAction) {
+        Some(objection) => OtherSession::MustStay(objection),
         None if matches => OtherSession::EndsUnrecorded,
         None => OtherSession::EndsAnyway,
     }
@@ -137,7 +137,7 @@ impl SharedProcess {
             .key(row)
             .map_or_else(|| "a session that is not known".into(), |key| key.to_string());
         let why = match stays {
-            Stays::Protected(protection) => format!("{protection}: {}", because(*protection, snapshot, row)),
+            Stays::Protected(protection) => format!("{protection}: {}", why_protected(*protection, snapshot, row)),
             Stays::Exempt => "an exemption holds".into(),
             Stays::DoesNotMatch => "the policy's condition does not hold for it".into(),
             Stays::NotHeld => "the policy's condition has not held for long enough".into(),

@@ -398,8 +398,8 @@ impl Examination<'_> {
             connections: 1 + acting,
             at_most: 1 + acting * usize::try_from(self.rules.limits().parallel).unwrap_or(usize::MAX),
         };
-        match account::standing(connection, limit) {
-            Ok(standing) => self.add(limits::account(user, &standing)),
+        match account::account_status(connection, limit) {
+            Ok(status) => self.add(limits::account(user, &status)),
             Err(error) => self.say(Id::Account, user, State::Untried, error.to_string()),
         }
         let known = !unreadable.iter().any(|view| view.view == "V$PARAMETER");

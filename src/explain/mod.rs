@@ -18,15 +18,15 @@ use std::sync::Arc;
 use chrono::{DateTime, NaiveDate, Utc};
 
 use crate::decide::cycle::Cycle;
+use crate::decide::eligibility::{Eligibility, StateFrom, exempts};
 use crate::decide::evaluate::reason::shown;
 use crate::decide::evaluate::truth::Truth;
 use crate::decide::evaluate::{Evaluation, columns_of, evaluate};
 use crate::decide::in_force::{Absent, DatabaseRules, Here, InForce, RunMode};
 use crate::decide::matches::selects;
 use crate::decide::plan::PolicyPlan;
-use crate::decide::protect::{ProtectionFacts, because};
+use crate::decide::protect::{ProtectionFacts, why_protected};
 use crate::decide::reason::{Standing, Verdict};
-use crate::decide::standing::{AskedSessions, Because, exempts};
 use crate::policy::condition::{Condition, Phrase};
 use crate::policy::model::{Action, Exemption, Keep, KeepOf, Policy, Protection};
 use crate::report::ShownSession;
@@ -260,14 +260,14 @@ impl Explanation {
         let one = subject.snapshot.only(subject.row);
         let today = subject.rules.today(subject.now);
         let (limits, exemptions) = (subject.rules.limits(), &subject.rules.set().exemptions);
-        let session = AskedSessions::of(&one, subject.facts, limits, exemptions, today);
+        let session = Eligibility::of(&one, subject.facts, limits, exemptions, today);
         let applying: Vec<Protection> = session.protections(0, limits.undo_records).collect();
         let protection = |protection: Protection| {
             if protection == Protection::SharedProcess {
                 return (protection, company(subject, None));
             }
             let applies = applying.contains(&protection);
-            (protection, applies.then(|| because(protection, &one, 0)))
+            (protection, applies.then(|| why_protected(protection, &one, 0)))
         };
         let policies =
             (0..subject.rules.set().policies.len()).filter(|index| subject.only.is_none_or(|only| only == *index));
@@ -316,7 +316,7 @@ fn policy_part(
     subject: &ExplainedSession<'_>,
     index: usize,
     one: &Snapshot,
-    session: &AskedSessions<'_>,
+    session: &Eligibility<'_>,
 ) -> ExplainedPolicy {
     let policy = &subject.rules.set().policies[index];
     let selects = selects(policy, &mut Evaluation::of(one)).get(0);
@@ -339,7 +339,7 @@ fn policy_part(
                 }
             })
             .map(|protection| {
-                let lifted = session.is_lifted(protection, policy, 0, Because::Itself);
+                let lifted = session.is_lifted(protection, policy, 0, StateFrom::Itself);
                 (protection, lifted)
             })
             .collect(),

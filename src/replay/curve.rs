@@ -132,7 +132,7 @@ impl CurveReplay {
         for variant in &mut self.variants {
             let here = variant.rules.configured(due);
             let standstill = variant.rules.blackout(now);
-            let terms = CycleInput {
+            let input = CycleInput {
                 rules: &variant.rules,
                 here: &here,
                 facts: &recorded.facts,
@@ -143,7 +143,7 @@ impl CurveReplay {
                 assume_held: self.assume_held,
             };
             let memory = &mut variant.memory;
-            let cycle = cycle(memory, &recorded.snapshot, recorded.readings.clone(), &terms);
+            let cycle = cycle(memory, &recorded.snapshot, recorded.readings.clone(), &input);
             for aftermath in &cycle.aftermaths {
                 match aftermath.afterwards {
                     Afterwards::UsedAgain if self.limit.idle => memory.following.forget_session(aftermath.key),

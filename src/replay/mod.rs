@@ -86,7 +86,7 @@ impl Replay {
             .add_rates(&mut recorded.snapshot, columns_needed::columns(rules.set()), unbroken);
         let recorded = &*recorded;
         let snapshot = &recorded.snapshot;
-        let terms = CycleInput {
+        let input = CycleInput {
             rules,
             here: &here,
             facts: &recorded.facts,
@@ -96,7 +96,7 @@ impl Replay {
             standstill: standstill.as_ref(),
             assume_held: self.setting.assume_held,
         };
-        let cycle = cycle(&mut self.memory, snapshot, recorded.readings.clone(), &terms);
+        let cycle = cycle(&mut self.memory, snapshot, recorded.readings.clone(), &input);
         assume_done(&mut self.memory, snapshot, &cycle, &mut self.action_id);
         let step = ReplayedCycle { now, here, cycle };
         let gap = self.before.is_some() && !unbroken;

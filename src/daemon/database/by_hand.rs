@@ -100,7 +100,7 @@ impl DatabaseLoop {
     ) -> Judged {
         let rules = self.rules.for_order(Arc::new(order));
         let here = rules.here(|action| polled.capabilities.supports(action), Due::Always);
-        let terms = CycleInput {
+        let input = CycleInput {
             rules: &rules,
             here: &here,
             facts,
@@ -110,7 +110,7 @@ impl DatabaseLoop {
             standstill,
             assume_held: false,
         };
-        let cycle = judge(&self.memory, &polled.snapshot, &terms);
+        let cycle = judge(&self.memory, &polled.snapshot, &input);
         Judged {
             rules,
             here,

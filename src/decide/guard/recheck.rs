@@ -223,7 +223,7 @@ mod tests {
         let mut warrants = Vec::new();
         for snapshot in snapshots {
             let now = snapshot.clock().and_then(|clock| clock.now.to_utc(0)).expect("a clock");
-            let terms = CycleInput {
+            let input = CycleInput {
                 rules: &rules,
                 here: &here,
                 facts: &facts,
@@ -233,7 +233,7 @@ mod tests {
                 standstill: None,
                 assume_held: false,
             };
-            warrants = cycle(memory, snapshot, readings(90), &terms).ruling.warrants;
+            warrants = cycle(memory, snapshot, readings(90), &input).ruling.warrants;
         }
         assert!(!warrants.is_empty(), "{policy}");
         warrants

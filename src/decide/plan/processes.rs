@@ -2,13 +2,13 @@
 
 use std::collections::HashMap;
 
+use crate::decide::eligibility::{Eligibility, Objection};
 use crate::decide::in_force::InForce;
 use crate::decide::plan::{PlanEntry, Situation, held};
 use crate::decide::reason::Standing;
 use crate::decide::shared_process::{
     NotChecked, OtherSession, SharedProcess, Stays, ends_the_process, has_a_process, means_for,
 };
-use crate::decide::standing::{AskedSessions, InTheWay};
 use crate::policy::model::Policy;
 use crate::session::column::Column;
 use crate::session::snapshot::{Snapshot, SnapshotSource};
@@ -17,7 +17,7 @@ use crate::session::snapshot::{Snapshot, SnapshotSource};
 pub(super) struct Processes<'a> {
     snapshot: &'a Snapshot,
     situation: &'a Situation<'a>,
-    sessions: &'a AskedSessions<'a>,
+    sessions: &'a Eligibility<'a>,
     /// By INST_ID and PADDR; empty where no policy disconnects.
     served: HashMap<(u32, &'a str), Vec<usize>>,
 }
@@ -26,7 +26,7 @@ impl<'a> Processes<'a> {
     pub(super) fn of(
         snapshot: &'a Snapshot,
         situation: &'a Situation<'a>,
-        sessions: &'a AskedSessions<'a>,
+        sessions: &'a Eligibility<'a>,
     ) -> Processes<'a> {
         let mut served: HashMap<_, Vec<usize>> = HashMap::new();
         let mut policies = situation
@@ -94,9 +94,9 @@ impl<'a> Processes<'a> {
         let (snapshot, situation) = (self.snapshot, self.situation);
         let matches = matched.binary_search(&row).is_ok();
         match means_for(self.sessions, row, policy, matches) {
-            OtherSession::MustStay(InTheWay::Protected(protection)) => Some(Stays::Protected(protection)),
-            OtherSession::MustStay(InTheWay::Exempt(_)) => Some(Stays::Exempt),
-            OtherSession::MustStay(InTheWay::NoMatch) => Some(Stays::DoesNotMatch),
+            OtherSession::MustStay(Objection::Protected(protection)) => Some(Stays::Protected(protection)),
+            OtherSession::MustStay(Objection::Exempt(_)) => Some(Stays::Exempt),
+            OtherSession::MustStay(Objection::NoMatch) => Some(Stays::DoesNotMatch),
             OtherSession::EndsAnyway => None,
             OtherSession::EndsUnrecorded => {
                 let is_held = snapshot

@@ -17,7 +17,7 @@ use crate::session::snapshot::Snapshot;
 
 /// The sessions of a snapshot, with what can stand in the way of an action on each.
 #[derive(Debug)]
-pub(crate) struct AskedSessions<'a> {
+pub(crate) struct Eligibility<'a> {
     snapshot: &'a Snapshot,
     limits: &'a EffectiveLimits,
     under: Vec<Under>,
@@ -26,7 +26,7 @@ pub(crate) struct AskedSessions<'a> {
 
 /// How the session came to be in its state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Because {
+pub(crate) enum StateFrom {
     /// By itself, as far as is known.
     Itself,
     /// By an action of the same policy, which may have left it KILLED.
@@ -35,7 +35,7 @@ pub(crate) enum Because {
 
 /// What stands in the way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum InTheWay {
+pub(crate) enum Objection {
     /// A protection.
     Protected(Protection),
     /// An exemption, by its place in the set.
@@ -44,7 +44,7 @@ pub(crate) enum InTheWay {
     NoMatch,
 }
 
-impl<'a> AskedSessions<'a> {
+impl<'a> Eligibility<'a> {
     /// Of a snapshot.
     #[must_use]
     pub(crate) fn of(
@@ -53,8 +53,8 @@ impl<'a> AskedSessions<'a> {
         limits: &'a EffectiveLimits,
         exemptions: &[Exemption],
         today: NaiveDate,
-    ) -> AskedSessions<'a> {
-        AskedSessions {
+    ) -> Eligibility<'a> {
+        Eligibility {
             snapshot,
             limits,
             under: protections(snapshot, facts),
@@ -64,24 +64,30 @@ impl<'a> AskedSessions<'a> {
 
     /// What stands in the way of the policy, the first of it. `matches` says whether its condition holds for the session.
     #[must_use]
-    pub(crate) fn in_the_way(&self, policy: &Policy, row: usize, matches: bool, because: Because) -> Option<InTheWay> {
-        if let Some(protection) = self.protection(policy, row, because) {
-            return Some(InTheWay::Protected(protection));
+    pub(crate) fn objection(
+        &self,
+        policy: &Policy,
+        row: usize,
+        matches: bool,
+        state_from: StateFrom,
+    ) -> Option<Objection> {
+        if let Some(protection) = self.protection(policy, row, state_from) {
+            return Some(Objection::Protected(protection));
         }
         if let Some(exemption) = self.exempt.get(&row) {
-            return Some(InTheWay::Exempt(*exemption));
+            return Some(Objection::Exempt(*exemption));
         }
         if self.snapshot.key(row).is_none() {
-            return Some(InTheWay::Protected(Protection::Unidentified));
+            return Some(Objection::Protected(Protection::Unidentified));
         }
-        (!self.is_wanted(row, matches, because)).then_some(InTheWay::NoMatch)
+        (!self.is_selected(row, matches, state_from)).then_some(Objection::NoMatch)
     }
 
     /// Whether the policy wants the session at all. One that its own action has marked is KILLED and matches no more; it is
     /// the same session all the same.
     #[must_use]
-    pub(crate) fn is_wanted(&self, row: usize, matches: bool, because: Because) -> bool {
-        matches || (because == Because::OwnAction && self.is_killed(row))
+    pub(crate) fn is_selected(&self, row: usize, matches: bool, state_from: StateFrom) -> bool {
+        matches || (state_from == StateFrom::OwnAction && self.is_killed(row))
     }
 
     fn is_killed(&self, row: usize) -> bool {
@@ -89,9 +95,9 @@ impl<'a> AskedSessions<'a> {
     }
 
     /// The first protection that applies to the session in spite of the policy.
-    fn protection(&self, policy: &Policy, row: usize, because: Because) -> Option<Protection> {
+    fn protection(&self, policy: &Policy, row: usize, state_from: StateFrom) -> Option<Protection> {
         self.protections(row, self.limits.undo_records_of(policy))
-            .find(|protection| !self.is_lifted(*protection, policy, row, because))
+            .find(|protection| !self.is_lifted(*protection, policy, row, state_from))
     }
 
     /// The protections that apply to the session, the first that is checked first; `undo` applies above this many records.
@@ -105,9 +111,9 @@ impl<'a> AskedSessions<'a> {
     /// where an action of the same policy left the session KILLED, or where the policy only reports it. A STATUS that is not known
     /// is not KILLED, so `dying` spares from both.
     #[must_use]
-    pub(crate) fn is_lifted(&self, protection: Protection, policy: &Policy, row: usize, because: Because) -> bool {
+    pub(crate) fn is_lifted(&self, protection: Protection, policy: &Policy, row: usize, state_from: StateFrom) -> bool {
         let lifts = !protection.is_never_lifted() && policy.allow.contains(&protection);
-        let may_be_killed = because == Because::OwnAction || policy.action == Action::Report;
+        let may_be_killed = state_from == StateFrom::OwnAction || policy.action == Action::Report;
         lifts || protection == Protection::Dying && may_be_killed && self.is_killed(row)
     }
 }
