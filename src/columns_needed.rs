@@ -58,7 +58,7 @@ pub(crate) fn columns_of_recording(set: &PolicySet) -> Columns {
 /// The columns to take from a recording in order to suggest policies: how long sessions are idle, what they hold meanwhile,
 /// and what a suggested profile would replace.
 #[must_use]
-pub fn columns_of_survey() -> Columns {
+pub(crate) fn columns_of_survey() -> Columns {
     let held = [Column::Pga, Column::Undo, Column::Blocking, Column::Pname];
     let replaced = [Column::Profile];
     ALWAYS

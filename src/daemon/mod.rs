@@ -80,8 +80,8 @@ pub struct Start<'a> {
     pub memory: &'a dyn Fn(&config::DatabaseConfig) -> Memory,
     /// Makes the watcher of a database.
     pub watcher: &'a dyn Fn(&config::DatabaseConfig) -> Box<dyn Watcher>,
-    /// Makes what makes the witnesses of a database, one for each thread that acts on it.
-    pub recorder: &'a dyn Fn(&config::DatabaseConfig) -> Witnesses,
+    /// Makes what makes the recorders of a database, one for each thread that acts on it.
+    pub recorder: &'a dyn Fn(&config::DatabaseConfig) -> StepRecorders,
 }
 
 impl Start<'_> {
@@ -101,7 +101,7 @@ impl Start<'_> {
 }
 
 /// Makes a recorder.
-pub type Witnesses = Box<dyn Fn() -> Box<dyn StepRecorder + Send> + Send>;
+pub type StepRecorders = Box<dyn Fn() -> Box<dyn StepRecorder + Send> + Send>;
 
 /// The databases' running loops.
 pub struct RunningDatabases {
@@ -113,7 +113,7 @@ pub struct RunningDatabases {
     over: Arc<AtomicBool>,
 }
 
-/// How often the kill switch is read for the loops, which never wait for a disk. Who pauses by the command is not waited for, and
+/// How often the kill switch is read for the loops, which never wait for a disk. A pause by the command does not wait for it, and
 /// before each statement it is read in any case.
 const LOOKS: Duration = Duration::from_secs(1);
 

@@ -15,9 +15,10 @@ use chrono::{DateTime, Utc};
 
 use crate::session::SessionKey;
 use crate::session::column::{Column, Columns, Kind, Source};
+pub(crate) use crate::session::join::OWN_TRANSACTION;
 use crate::session::join::input_columns;
 pub use crate::session::join::{
-    AccountRow, Joining, OWN_TRANSACTION, ParallelServer, ProcessRow, StatisticsRow, TempRow, TransactionRow, Xid,
+    AccountRow, Joining, ParallelServer, ProcessRow, StatisticsRow, TempRow, TransactionRow, Xid,
 };
 use crate::session::store::{Numbers, Texts, TextsBuilder};
 use crate::session::time::DbTime;
