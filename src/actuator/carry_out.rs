@@ -179,8 +179,8 @@ pub(crate) fn carry_out(
 }
 
 /// Why a floor or a gate no longer permits the action. Both depend on more than the session, so for a policy that has one, all
-/// sessions and the resources are read again, before the session itself, which is read last. If nothing is against it, the session
-/// counts as going from here on, for all who act.
+/// sessions and the resources are read again, before the session itself, which is read last. If nothing prevents it, the session
+/// counts as going from here on, for all threads that act.
 fn stopped_by_others(warrant: &Warrant, hands: &mut Hands<'_>) -> Option<StepAnswer> {
     let going = warrant.going();
     if !warrant.depends_on_others() {

@@ -272,7 +272,7 @@ impl Actor {
         places
     }
 
-    /// Has a connection ask whether its session may act. One that has lost that is closed.
+    /// Has a connection ask whether its session may act. A connection whose session has lost the lock is closed.
     fn ask_who_leads(&mut self, inst_id: u32, acts: bool) -> Footing {
         let (clock, limit) = (Arc::clone(&self.clock), self.reach.call_limit);
         let link = self.links.get_mut(&inst_id);

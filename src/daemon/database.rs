@@ -1,4 +1,4 @@
-//! One database: its memory, its rhythm, and one place where everything that happens to it arrives.
+//! One database's loop: its memory, when it polls, and the one place where everything that happens to it arrives.
 //!
 //! Whatever comes from outside (a snapshot, an outcome, a reload, a stop) becomes one [`Input`], and one thread applies
 //! them in order. Only that thread owns the database's memory, so nothing here is locked. Reading and acting are done by
@@ -57,7 +57,7 @@ pub use workers::StartWorker;
 const RELOADED: &str = "policies or settings were changed before its turn came";
 const STOPPING: &str = "orareaper stopped, or no longer watches the database, before its turn came";
 
-/// Who is told what happens. The daemon has one that logs, counts, journals and reports; the demo tells a story.
+/// Who is told what happens. The daemon has one that logs, counts, journals and reports; the demo narrates.
 pub trait Watcher: Send {
     /// A cycle is through.
     fn cycle(&mut self, view: &CycleView<'_>);
@@ -96,7 +96,7 @@ pub trait Watcher: Send {
 enum BatchState {
     /// Yes.
     Free,
-    /// The last one met trouble that would meet the next as well: not before this time.
+    /// The last one failed for a reason that holds for the next one too: not before this time.
     Waiting {
         /// Until when.
         until: Monotonic,
@@ -227,7 +227,7 @@ impl DatabaseLoop {
         }
     }
 
-    /// Does what is due without an input: asks for a snapshot, tells who hangs, and gives out what waits. Does not block.
+    /// Does what is due without an input: asks for a snapshot, reports threads that hang, and gives waiting warrants to threads. Does not block.
     pub fn tick(&mut self) {
         self.watcher.alive(&self.settings.name);
         self.poll_if_due();
@@ -269,7 +269,7 @@ impl DatabaseLoop {
     }
 
     /// Asks for a snapshot if it is time for one and none is under way.
-    pub fn poll_if_due(&mut self) {
+    pub(crate) fn poll_if_due(&mut self) {
         if self.polling != Polling::Idle || self.gave_up || self.clock.now() < self.next_poll {
             return;
         }
@@ -300,7 +300,7 @@ impl DatabaseLoop {
         self.next_poll = self.next_poll.max(self.clock.now().plus(pause));
     }
 
-    /// What was permitted and not yet begun is permitted no longer. An action that has begun is not stopped.
+    /// Revokes every warrant that is not being carried out yet. An action that has begun is not stopped.
     fn revoke(&mut self, why: &str) {
         let _ = self.revoked.set(why.to_owned());
         self.revoked = Arc::default();
@@ -527,7 +527,7 @@ impl DatabaseLoop {
     }
 }
 
-/// Measured spans against a clock in whole seconds: what is less than one is nothing.
+/// A measured span as the database's clock counts: in whole seconds, rounded down.
 fn whole_seconds(span: Duration) -> TimeDelta {
     i64::try_from(span.as_secs())
         .ok()

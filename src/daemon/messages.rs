@@ -122,7 +122,7 @@ impl Polled {
     }
 
     /// What there is to say of daemons besides this one that do not go by the same lock. A command looks at a database that a daemon
-    /// watches; without a leader only the second one is worth a word there.
+    /// watches; without a leader only a second daemon is worth a note there.
     #[must_use]
     fn other_daemons_check(&self) -> Option<Check> {
         if let Some(lock) = self.leader {

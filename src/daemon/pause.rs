@@ -299,7 +299,7 @@ impl Switch {
 
     /// Sets the switch. When this returns, no further statement begins.
     pub(crate) fn pause(&self, pause: &Pause) -> Moved {
-        // The disk may not answer: it is asked when nothing begins any more.
+        // The disk may not answer, so it is written to after no statement can begin any more.
         let (under_way, told) = {
             let mut inner = self.lock();
             inner.moved += 1;

@@ -47,7 +47,7 @@ pub struct EventWatcher {
     noted: Vec<String>,
 }
 
-/// What tells one cause of an outage from another: that nobody answers, else the number of the error if it has one, else its text without
+/// What identifies the cause of an outage: that nobody answers, else the number of the error if it has one, else its text without
 /// what differs from one attempt to the next (counts, and the identifier that newer clients give to each connection).
 fn cause_of(error: &Error, next: &str) -> String {
     if error.timed_out {

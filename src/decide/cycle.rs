@@ -67,7 +67,7 @@ impl Memory {
         Some(step)
     }
 
-    /// Adds to a new snapshot what only the ones before it can tell, among the columns that are `wanted`. `unbroken` says whether the
+    /// Adds to a new snapshot the `wanted` columns that need the snapshots before it. `unbroken` says whether the
     /// snapshot before it is near enough.
     pub(crate) fn add_rates(&mut self, snapshot: &mut Snapshot, wanted: Columns, unbroken: bool) {
         if !unbroken {
@@ -241,9 +241,9 @@ pub struct Done {
     pub(crate) sql_exec: Option<(String, Option<i64>)>,
     /// Whether a statement was sent, whatever its outcome.
     pub(crate) sent: bool,
-    /// What was in the way of it, if it was refused before anything was done.
+    /// What prevented it, if it was refused before anything was done.
     pub(crate) hindrance: Option<Hindrance>,
-    /// By what the session's next call is seen, as it was in the snapshot behind the action.
+    /// The values that will show the session's next call, as they were in the snapshot behind the action.
     pub(crate) seen: Option<CallSigns<'static>>,
     /// Whether its STATUS was KILLED there.
     pub(crate) was_killed: bool,
@@ -326,7 +326,7 @@ pub fn remember(memory: &mut Memory, done: Done) {
         }
         return;
     }
-    // What stands in the way of every session says nothing of this one, which may be tried when that is over.
+    // What prevents an action on every session says nothing about this one, which may be tried when that is over.
     if done.mode == RunMode::Enforce && !matches!(done.hindrance, Some(Hindrance::Database(_))) {
         memory.following.attempted(done.key, done.outcome, done.at, done.sent);
     }

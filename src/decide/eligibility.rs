@@ -1,7 +1,7 @@
 //! Whether anything about a session itself stands in the way of an action.
 //!
 //! The plan asks it of every session of a snapshot, and the re-check asks it again of one session right before its statement.
-//! It is one function with one list, so the two cannot come apart: protections first, then exemptions, then the condition.
+//! It is one function with one list, so the plan and the re-check cannot differ: protections first, then exemptions, then the condition.
 //! Holds, limits and pressure are no part of it: they look at more than the session.
 
 use std::collections::HashMap;
@@ -62,7 +62,7 @@ impl<'a> Eligibility<'a> {
         }
     }
 
-    /// What stands in the way of the policy, the first of it. `matches` says whether its condition holds for the session.
+    /// The first objection to an action of the policy on the session. `matches` says whether its condition holds for the session.
     #[must_use]
     pub(crate) fn objection(
         &self,
@@ -83,8 +83,8 @@ impl<'a> Eligibility<'a> {
         (!self.is_selected(row, matches, state_from)).then_some(Objection::NoMatch)
     }
 
-    /// Whether the policy wants the session at all. One that its own action has marked is KILLED and matches no more; it is
-    /// the same session all the same.
+    /// Whether the policy selects the session. One that its own action has left KILLED may match no more, and is selected
+    /// nevertheless.
     #[must_use]
     pub(crate) fn is_selected(&self, row: usize, matches: bool, state_from: StateFrom) -> bool {
         matches || (state_from == StateFrom::OwnAction && self.is_killed(row))

@@ -90,7 +90,7 @@ struct PolicyHolds {
 pub(crate) struct SnapshotTime {
     /// When the database's clock was read, at the beginning.
     pub(crate) now: DateTime<Utc>,
-    /// A row was read perhaps as late as this after that.
+    /// How much later a row may have been read.
     pub(crate) read_in: TimeDelta,
     /// Whether the snapshot before it is near enough for holds to go on.
     pub(crate) unbroken: bool,

@@ -66,7 +66,7 @@ impl Ledger {
         self.others = others;
     }
 
-    /// Enters actions through entries that are there no longer.
+    /// Enters actions through entries that have been removed.
     pub(crate) fn take_over(&mut self, left: Vec<LedgerEntry>) {
         self.entries.extend(left);
     }
@@ -100,7 +100,7 @@ impl Ledger {
         }
     }
 
-    /// Takes every budget for used up until its period has passed since the last action that may be unknown, which was this long ago.
+    /// Counts every budget as used up until its period has passed since the last action that may be unknown, which was this long ago.
     pub(crate) fn distrust(&mut self, why: Arc<str>, ago: TimeDelta) {
         self.unknown = Some(UnknownActions { why, last: Err(ago) });
     }

@@ -174,7 +174,7 @@ impl DatabaseLoop {
     }
 
     /// Gives waiting warrants to free threads, drops those that have waited too long, and calls helpers.
-    pub fn share_out(&mut self) {
+    pub(crate) fn share_out(&mut self) {
         for task in std::mem::take(&mut self.waiting) {
             if let Some((outcome, why)) = task.batch.lapsed(&*self.clock) {
                 self.drop_task(&task, outcome, &why);

@@ -1,4 +1,4 @@
-//! Whether this daemon leads, as its loop follows it, and what that changes.
+//! Whether this daemon leads, and what its loop does about it.
 //!
 //! A new term begins as a start does: nothing that was permitted before is valid, holds and gates begin anew, and the first snapshot that
 //! is acted on was begun after the lock was there. What was done, who is followed and which groups refill stays. While it stands by, the
