@@ -4,7 +4,7 @@
 //! a virtual circuit instead, and a session that is detached from its process (SERVER is PSEUDO) has none to end (Oracle Database
 //! SQL Language Reference, ALTER SYSTEM).
 //!
-//! The plan asks for all sessions of a snapshot ([`crate::decide::plan::processes`]), so that it shows the result and gives no
+//! The plan asks for all sessions of a snapshot ([`crate::decide::plan`]), so that it shows the result and gives no
 //! warrant that would be refused at every poll. The re-check asks the database again right before the statement
 //! ([`crate::actuator::carry_out`]). Both judge another session by [`means_for`].
 
