@@ -40,7 +40,7 @@ use crate::decide::plan::{Plan, PlanEntry, PolicyPlan, Situation};
 use crate::decide::protect::{ProtectionFacts, why_protected};
 use crate::decide::reason::{About, Obstacle, OpenBreaker, Refusal, Spared, Standing, Suspended, Verdict, Why};
 use crate::decide::refill::ClientGroup;
-use crate::decide::shared_process::{OtherSession, ends_unrecorded, means_for, must_stay};
+use crate::decide::shared_process::{ProcessSharer, ends_unrecorded, means_for, must_stay};
 use crate::decide::standstill::Standstill;
 use crate::decide::under_way::Begun;
 use crate::policy::model::{Action, Policy, PolicySet};
@@ -393,9 +393,9 @@ pub(crate) fn stopped_by_another(
     let matches = matched_rows(policy, again).contains(&row);
     let who = format!("{sid},{serial},@{}", warrant.key.inst_id);
     match means_for(&sessions, row, policy, matches) {
-        OtherSession::MustStay(what) => Some(must_stay(&who, &spared(what, again, row).to_string())),
-        OtherSession::EndsUnrecorded => Some(ends_unrecorded(&who)),
-        OtherSession::EndsAnyway => None,
+        ProcessSharer::MustStay(what) => Some(must_stay(&who, &spared(what, again, row).to_string())),
+        ProcessSharer::EndsUnrecorded => Some(ends_unrecorded(&who)),
+        ProcessSharer::EndsAnyway => None,
     }
 }
 

@@ -66,7 +66,7 @@ impl Ledger {
         self.others = others;
     }
 
-    /// Enters actions through entries that have been removed.
+    /// Enters actions through entries that are there no longer.
     pub(crate) fn take_over(&mut self, left: Vec<LedgerEntry>) {
         self.entries.extend(left);
     }

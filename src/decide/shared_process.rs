@@ -66,7 +66,7 @@ impl fmt::Display for NotChecked {
 
 /// What the end of a server process means for another session that it serves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum OtherSession {
+pub(crate) enum ProcessSharer {
     /// It must stay.
     MustStay(Objection),
     /// The policy selects it too. It would end without a record of its own, outside budgets and floors.
@@ -78,11 +78,11 @@ pub(crate) enum OtherSession {
 /// What the end of its server process means for a session that the action is not for. `matches` says whether the policy's condition
 /// holds for it. All its protections apply, except that it is KILLED.
 #[must_use]
-pub(crate) fn means_for(sessions: &Eligibility<'_>, row: usize, policy: &Policy, matches: bool) -> OtherSession {
+pub(crate) fn means_for(sessions: &Eligibility<'_>, row: usize, policy: &Policy, matches: bool) -> ProcessSharer {
     match sessions.objection(policy, row, matches, StateFrom::OwnAction) {
-        Some(objection) => OtherSession::MustStay(objection),
-        None if matches => OtherSession::EndsUnrecorded,
-        None => OtherSession::EndsAnyway,
+        Some(objection) => ProcessSharer::MustStay(objection),
+        None if matches => ProcessSharer::EndsUnrecorded,
+        None => ProcessSharer::EndsAnyway,
     }
 }
 

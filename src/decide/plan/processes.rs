@@ -7,7 +7,7 @@ use crate::decide::in_force::InForce;
 use crate::decide::plan::{PlanEntry, Situation, held};
 use crate::decide::reason::Standing;
 use crate::decide::shared_process::{
-    NotChecked, OtherSession, SharedProcess, Stays, ends_the_process, has_a_process, means_for,
+    NotChecked, ProcessSharer, SharedProcess, Stays, ends_the_process, has_a_process, means_for,
 };
 use crate::policy::model::Policy;
 use crate::session::column::Column;
@@ -94,11 +94,11 @@ impl<'a> Processes<'a> {
         let (snapshot, situation) = (self.snapshot, self.situation);
         let matches = matched.binary_search(&row).is_ok();
         match means_for(self.sessions, row, policy, matches) {
-            OtherSession::MustStay(Objection::Protected(protection)) => Some(Stays::Protected(protection)),
-            OtherSession::MustStay(Objection::Exempt(_)) => Some(Stays::Exempt),
-            OtherSession::MustStay(Objection::NoMatch) => Some(Stays::DoesNotMatch),
-            OtherSession::EndsAnyway => None,
-            OtherSession::EndsUnrecorded => {
+            ProcessSharer::MustStay(Objection::Protected(protection)) => Some(Stays::Protected(protection)),
+            ProcessSharer::MustStay(Objection::Exempt(_)) => Some(Stays::Exempt),
+            ProcessSharer::MustStay(Objection::NoMatch) => Some(Stays::DoesNotMatch),
+            ProcessSharer::EndsAnyway => None,
+            ProcessSharer::EndsUnrecorded => {
                 let is_held = snapshot
                     .key(row)
                     .is_some_and(|key| held(policy, snapshot, situation, key) == Standing::Ready);
