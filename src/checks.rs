@@ -73,16 +73,17 @@ words! {
 }
 
 words! {
-    /// What came of a check.
+    /// What came of a check. One that was made is fine, a note or missing; one that could not be made is untried, and says nothing of
+    /// what it is about.
     #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
     pub enum State {
         /// Nothing has to be done.
         Fine = "fine",
         /// Worth knowing; nothing has to be done.
         Note = "note",
-        /// Something is missing or wrong, and somebody has to act.
+        /// It was looked at, and something is missing or wrong: somebody has to act.
         Missing = "missing",
-        /// It could not be looked at.
+        /// It could not be looked at, so it may be fine or missing: somebody has to let it be looked at.
         Untried = "untried",
     }
 }

@@ -2,8 +2,8 @@
 //! is read.
 
 use crate::decide::evaluate::columns_of;
-use crate::decide::plan::company::ends_the_process;
 use crate::decide::rates::with_counters;
+use crate::decide::shared_process::ends_the_process;
 use crate::policy::model::{Action, Mode, Policy, PolicySet, Protection};
 use crate::policy::pressure::{PressureCondition, Resource};
 use crate::session::column::{Column, Columns};
@@ -58,7 +58,7 @@ pub(crate) fn columns_of_recording(set: &PolicySet) -> Columns {
 /// The columns to take from a recording in order to suggest policies: how long sessions are idle, what they hold meanwhile,
 /// and what a suggested profile would replace.
 #[must_use]
-pub fn columns_of_survey() -> Columns {
+pub(crate) fn columns_of_survey() -> Columns {
     let held = [Column::Pga, Column::Undo, Column::Blocking, Column::Pname];
     let replaced = [Column::Profile];
     ALWAYS

@@ -6,9 +6,9 @@
 use crate::checks::{Check, Id, State};
 use crate::decide::evaluate::missing_columns;
 use crate::decide::in_force::InForce;
-use crate::decide::plan::company::ends_the_process;
 use crate::decide::pressure::Readings;
 use crate::decide::protect::ESSENTIAL;
+use crate::decide::shared_process::ends_the_process;
 use crate::policy::condition::Comparison;
 use crate::policy::model::{Policy, PolicySet, Protection};
 use crate::policy::pressure::{PressureCondition, Resource, Threshold};

@@ -23,6 +23,7 @@ use crate::event::{
     PendingReport, PolicyLoad, READ_TOO_SLOWLY, SpareReason,
 };
 use crate::quantity::{Elapsed, shortened};
+use crate::session::time::iso;
 pub(crate) use crate::status::history::{MINUTES, SessionHistory};
 
 /// How many actions the page shows.
@@ -203,7 +204,7 @@ impl DatabaseStatus {
         match (&self.link, self.complete) {
             (Reachability::Connecting, None) => return Some("not connected yet".to_owned()),
             (Reachability::Down { since, error }, _) => {
-                return Some(format!("down since {}: {error}", since.format("%Y-%m-%dT%H:%M:%SZ")));
+                return Some(format!("down since {}: {error}", iso(*since)));
             }
             (Reachability::Up { .. } | Reachability::Connecting, _) => {}
         }

@@ -11,7 +11,7 @@ use std::time::Duration;
 use crate::drivers::both::{on_both_drivers, target};
 use crate::site::{Db, PASSWORD, Site, drivers, until, wait_for};
 use chrono::{DateTime, Utc};
-use orareaper::actuator::carry_out::{Answered, Intending, Witness};
+use orareaper::actuator::carry_out::{Answered, Intending, StepRecorder};
 use orareaper::clock::{Clock, ManualClock, SystemClock};
 use orareaper::config::{Config, DatabaseConfig, Driver, LoginConfig, SecretSource};
 use orareaper::daemon::actor::Actor;
@@ -144,13 +144,13 @@ fn capabilities_are_read_again_over_standby_connections() {
         let mut actor = Actor::new(reach, Arc::clone(&clock) as Arc<dyn Clock>, Arc::new(switch), (0, told));
         let mut asks = |anew| {
             let before = db.world.statements();
-            let answer = actor.answer_to(&StandbyOrder {
+            let answer = actor.stand_by(&StandbyOrder {
                 needed: Needed::Any,
                 instances: HashMap::new(),
                 may_connect: true,
                 anew,
             });
-            let Acted::Standing(places) = answer else {
+            let Acted::Standby(places) = answer else {
                 panic!("{answer:?}")
             };
             assert!(places.len() == 1 && places[0].stands, "{places:?}");
@@ -177,7 +177,7 @@ struct Panics {
     armed: Arc<AtomicBool>,
 }
 
-impl Witness for Panics {
+impl StepRecorder for Panics {
     fn next_id(&mut self) -> u64 {
         self.inner.next_id()
     }
@@ -282,7 +282,7 @@ fn a_panic_while_it_acts_costs_the_connection_and_leaves_an_outcome_to_be_seen()
                 state.path(),
             ))
         },
-        witness: &|database| {
+        recorder: &|database| {
             let (name, place) = (Arc::clone(&database.name), database.place());
             let (sink, armed) = (Arc::clone(&sink), Arc::clone(&armed));
             Box::new(move || {

@@ -16,13 +16,13 @@ use crate::actuator::way::{NOT_COMPILED, is_invalid, outcome, wording};
 use crate::actuator::{NoStatement, PRIVILEGE, guard, lacks_privilege};
 use crate::checks::Check;
 use crate::decide::cycle::Done;
-use crate::decide::guard::{Going, Surroundings, Warrant, Wording, deserved_by_another, still_deserved};
+use crate::decide::guard::{Surroundings, Warrant, Wording, still_deserved, stopped_by_another};
 use crate::decide::in_force::{EffectiveLimits, RunMode};
 use crate::decide::outcome::{Hindrance, Outcome};
-use crate::decide::plan::company::{ends_the_process, has_a_process};
 use crate::decide::protect::ProtectionFacts;
 use crate::decide::rates::Rates;
-use crate::decide::reason::{Lapse, MOST_OTHERS, Spared};
+use crate::decide::reason::{Lapse, Spared};
+use crate::decide::shared_process::{NotChecked, ends_the_process, has_a_process};
 use crate::oracle::access::{self, Grantee};
 use crate::oracle::capabilities::{Capabilities, HostingService, Way};
 use crate::oracle::hindrance::hindrance;
@@ -38,7 +38,7 @@ use crate::session::column::{Column, Columns};
 use crate::session::snapshot::Snapshot;
 
 /// Records the steps. The daemon's writes the journal; tests have their own.
-pub trait Witness {
+pub trait StepRecorder {
     /// The number of the next action.
     fn next_id(&mut self) -> u64;
 
@@ -131,9 +131,9 @@ pub(crate) fn carry_out(
     mut warrant: Warrant,
     seen: &Snapshot,
     hands: &mut Hands<'_>,
-    witness: &mut dyn Witness,
+    recorder: &mut dyn StepRecorder,
 ) -> io::Result<Done> {
-    let action_id = witness.next_id();
+    let action_id = recorder.next_id();
     let way = hands.capabilities.way();
     let planned = wording(
         way,
@@ -143,20 +143,20 @@ pub(crate) fn carry_out(
         hands.capabilities.own.inst_id,
     )
     .ok();
-    witness.intend(&Intending {
+    recorder.intend(&Intending {
         action_id,
         warrant: &warrant,
         seen,
         statement: planned.as_ref().map(Wording::text),
         identity: Some(&DatabaseIdentity::of(hands.capabilities)),
     })?;
-    let stopped = stopped_by_others(&warrant, hands).or_else(|| who_else_ends(&warrant, hands));
+    let stopped = stopped_by_others(&warrant, hands).or_else(|| stopped_by_shared_process(&warrant, hands));
     let (answer, session) = match stopped {
         Some(answer) => (answer, None),
         None => check_and_act(&mut warrant, seen, hands),
     };
     let sent = warrant.mode() == RunMode::Enforce && answer.statement.is_some();
-    witness.answered(&Answered {
+    recorder.answered(&Answered {
         action_id,
         statement: answer.statement.as_deref(),
         outcome: answer.outcome,
@@ -179,10 +179,10 @@ pub(crate) fn carry_out(
 }
 
 /// Why a floor or a gate no longer permits the action. Both depend on more than the session, so for a policy that has one, all
-/// sessions and the resources are read again, before the session itself, which is read last. If nothing is against it, the session
-/// counts as going from here on, for all who act.
+/// sessions and the resources are read again, before the session itself, which is read last. If nothing prevents it, the session
+/// counts as going from here on, for all threads that act.
 fn stopped_by_others(warrant: &Warrant, hands: &mut Hands<'_>) -> Option<StepAnswer> {
-    let going = Going::of(warrant);
+    let going = warrant.going();
     if !warrant.depends_on_others() {
         if warrant.action().ends_session() {
             hands.ending.begin(going, Vec::new(), |_| None);
@@ -230,8 +230,8 @@ fn read_again(hands: &mut Hands<'_>, wanted: Columns, scope: Scope) -> Result<Sn
 fn check_and_act(warrant: &mut Warrant, seen: &Snapshot, hands: &mut Hands<'_>) -> (StepAnswer, Option<Snapshot>) {
     let SessionKey { inst_id, sid, .. } = warrant.key();
     let wanted = crate::columns_needed::columns(warrant.set());
-    let seat = Scope::One { inst_id, sid };
-    let taken = match read_again(hands, wanted, seat) {
+    let scope = Scope::One { inst_id, sid };
+    let taken = match read_again(hands, wanted, scope) {
         Err(error) => return (StepAnswer::not_sent(Outcome::Unchecked, Some(error.to_string())), None),
         Ok(taken) => taken,
     };
@@ -248,8 +248,7 @@ fn check_and_act(warrant: &mut Warrant, seen: &Snapshot, hands: &mut Hands<'_>) 
         Ok(row) => row,
     };
     let session = taken.only(row);
-    let now = taken.clock().and_then(|clock| clock.now.to_utc(clock.utc_offset));
-    let answer = match now {
+    let answer = match taken.utc() {
         None => StepAnswer::not_sent(
             Outcome::Unchecked,
             Some("the database's clock could not be read with the session".into()),
@@ -303,10 +302,9 @@ fn spare(spared: &Spared) -> StepAnswer {
     StepAnswer::not_sent(outcome, Some(spared.to_string()))
 }
 
-/// DISCONNECT SESSION ends the server process, and with it every session that the process serves. This returns why it is not
-/// sent if there is one ([`crate::decide::plan::company`]): it would end without a record, outside budgets and floors. A session that is gone is noticed by its own re-check,
-/// which comes last.
-fn who_else_ends(warrant: &Warrant, hands: &mut Hands<'_>) -> Option<StepAnswer> {
+/// Why the server process of the session may not end, if the action ends it and another session that it serves prevents that
+/// ([`crate::decide::shared_process`]). A session that is gone is noticed by its own re-check, which comes last.
+fn stopped_by_shared_process(warrant: &Warrant, hands: &mut Hands<'_>) -> Option<StepAnswer> {
     let key = warrant.key();
     if !ends_the_process(warrant.action()) {
         return None;
@@ -320,56 +318,33 @@ fn who_else_ends(warrant: &Warrant, hands: &mut Hands<'_>) -> Option<StepAnswer>
         return None;
     }
     let Some(paddr) = served.paddr else {
-        return unchecked("PADDR is unknown, so the other sessions of its server process are unknown too".into());
+        return unchecked(NotChecked::Unknown.to_string());
     };
     let others = match read_same_process(hands.door.reading(), key, &paddr, hands.limit) {
-        Ok(others) if others.len() > MOST_OTHERS => {
-            return unchecked(format!(
-                "its server process serves {} other sessions, too many to check (at most {MOST_OTHERS})",
-                others.len()
-            ));
-        }
         Ok(others) => others,
         Err(error) => return unchecked(error.to_string()),
     };
+    if let Some(too_many) = NotChecked::if_too_many(others.len()) {
+        return unchecked(too_many.to_string());
+    }
     let wanted = crate::columns_needed::columns(warrant.set());
-    for (sid, serial) in others {
-        let seat = Scope::One {
+    for other in others {
+        let scope = Scope::One {
             inst_id: key.inst_id,
-            sid,
+            sid: other.0,
         };
-        let taken = match read_again(hands, wanted, seat) {
+        let taken = match read_again(hands, wanted, scope) {
             Ok(taken) if !taken.is_complete(key.inst_id) => {
                 return unchecked(format!("instance {} could not be read", key.inst_id));
             }
             Ok(taken) => taken,
             Err(error) => return unchecked(error.to_string()),
         };
-        let other = (sid, serial);
-        if let Err(spared) = deserved_by_another(warrant, &taken, other, hands.facts, hands.limits, hands.today) {
-            let who = format!("{sid},{serial},@{}", key.inst_id);
-            let message =
-                format!("its server process also serves {who}, which would end with it and is spared: {spared}");
-            return Some(StepAnswer::not_sent(Outcome::Protected, Some(message)));
-        }
-        if ends_unrecorded(&taken, other) {
-            let message = format!(
-                "its server process also serves {sid},{serial},@{}, which would end with it without a record of its own, and \
-                 outside budgets and floors",
-                key.inst_id
-            );
-            return Some(StepAnswer::not_sent(Outcome::Protected, Some(message)));
+        if let Some(why) = stopped_by_another(warrant, &taken, other, hands.facts, hands.limits, hands.today) {
+            return Some(StepAnswer::not_sent(Outcome::Protected, Some(why)));
         }
     }
     None
-}
-
-/// Whether the session of this SID and SERIAL# is there and would end with another one. One that is KILLED ends anyway.
-fn ends_unrecorded(taken: &Snapshot, (sid, serial): (u32, u32)) -> bool {
-    (0..taken.rows()).any(|row| {
-        (taken.id(row, Column::Sid), taken.id(row, Column::Serial)) == (Some(sid), Some(serial))
-            && !taken.is_killed(row)
-    })
 }
 
 /// Uses the warrant up.

@@ -31,13 +31,12 @@ pub(crate) fn attempt(
     (door, now): (&mut Door<'_>, DateTime<Utc>),
     limit: Duration,
 ) -> Result<DoorAnswer, NoStatement> {
-    let key = again.key();
-    let wording = match attempt {
-        DecoyAttempt::Action(action, sql_id) => wording(way, action, key, sql_id, connected)?,
-        DecoyAttempt::DisconnectWithInstance => Wording::Statement(format!(
+    let statement = again.statement(|key| match attempt {
+        DecoyAttempt::Action(action, sql_id) => wording(way, action, key, sql_id, connected),
+        DecoyAttempt::DisconnectWithInstance => Ok(Wording::Statement(format!(
             "ALTER SYSTEM DISCONNECT SESSION '{},{},@{}' IMMEDIATE",
             key.sid, key.serial, key.inst_id
-        )),
-    };
-    Ok(door.take(LastStep::Send(again.statement(wording)), now, limit))
+        ))),
+    })?;
+    Ok(door.take(LastStep::Send(statement), now, limit))
 }

@@ -6,7 +6,7 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use crate::decide::guard::Going;
+use crate::decide::going::Going;
 use crate::decide::reason::Lapse;
 
 /// All sessions that are being ended.

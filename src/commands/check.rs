@@ -132,12 +132,12 @@ fn with_passwords(file: &Path, mut problems: Vec<Diagnostic>, config: Option<&Co
     if let Some(config) = config {
         let (unreadable, notes) = unreadable_passwords(&file.display().to_string(), config);
         problems.extend(unreadable);
-        let (unprotected, unread) = crate::config::web::of(config).told();
+        let (unprotected, unread) = crate::config::web::of(config).problems_and_notes();
         problems.extend(unprotected);
         notes
             .iter()
             .chain(&unread)
-            .for_each(|note| say_as(Priority::Info, note));
+            .for_each(|note| say_as(Priority::Info, &format!("note: {note}")));
     }
     problems
 }

@@ -23,8 +23,8 @@ use crate::commands::run::{GRACE, Signals};
 use crate::commands::{fail, load_config, load_policies, say, terminal_style, warn, write};
 use crate::config::Config;
 use crate::daemon::control::{Claim, attend, order};
+use crate::daemon::operator::{KillRequest, Named, OrderStep, WholeKey, kept};
 use crate::daemon::service::DaemonService;
-use crate::daemon::wishes::{Named, OrderStep, WholeKey, Wish, kept};
 use crate::decide::outcome::Outcome;
 use crate::decide::verify::Proof;
 use crate::policy::model::PolicySet;
@@ -93,12 +93,12 @@ impl WhoActs {
     fn ask(
         &self,
         database: Option<&str>,
-        wish: Wish,
+        request: KillRequest,
         each: impl FnMut(&OrderStep) -> io::Result<()>,
     ) -> io::Result<()> {
         match self {
-            WhoActs::Daemon(socket) => order(socket, database, wish, each),
-            WhoActs::Own(service, _) => attend(service.directory(), database, wish, each),
+            WhoActs::Daemon(socket) => order(socket, database, request, each),
+            WhoActs::Own(service, _) => attend(service.directory(), database, request, each),
         }
     }
 
@@ -265,7 +265,7 @@ impl Killing<'_> {
     fn show(&self, way: &WhoActs) -> Result<Shown, ExitStatus> {
         let style = terminal_style();
         let name = self.arguments.session;
-        let wish = Wish::Show {
+        let request = KillRequest::Show {
             session: self.session,
             action: self.arguments.action.name().to_owned(),
             width: style.width,
@@ -273,7 +273,7 @@ impl Killing<'_> {
         };
         let began = self.clock.now();
         let mut last = None;
-        let asked = way.ask(self.arguments.database.as_deref(), wish, |told| {
+        let asked = way.ask(self.arguments.database.as_deref(), request, |told| {
             last = Some(told.clone());
             self.within(began, SHOWN_WITHIN)
         });
@@ -372,7 +372,7 @@ impl Killing<'_> {
 
     /// Orders the end of the session and follows it until it is gone.
     fn end(&self, way: &WhoActs, shown: &Shown, reason: String) -> Result<ExitStatus, ExitStatus> {
-        let wish = Wish::End {
+        let request = KillRequest::End {
             key: shown.key,
             action: self.arguments.action.name().to_owned(),
             by: operator(),
@@ -380,7 +380,7 @@ impl Killing<'_> {
         };
         let mut since = self.clock.now();
         let mut progress = OrderProgress::default();
-        let asked = way.ask(Some(&shown.database), wish, |told| {
+        let asked = way.ask(Some(&shown.database), request, |told| {
             let before = (progress.has_begun, progress.followed);
             progress.take(told);
             if before != (progress.has_begun, progress.followed) {

@@ -16,7 +16,6 @@ use crate::columns_needed;
 use crate::commands::{fail, load_config, load_policies, no_database, read_once};
 use crate::config::{Config, DatabaseConfig};
 use crate::daemon::accounts::AccountMemory;
-use crate::daemon::database::utc_of;
 use crate::daemon::messages::Needs;
 use crate::daemon::poller::Poller;
 use crate::decide::cycle::{Cycle, CycleInput, Memory, cycle};
@@ -199,9 +198,9 @@ impl Rules {
         let name = source.database.clone().or(saved.database);
         Ok(self.complete(DatabaseSessions {
             database: name.unwrap_or_else(|| "snapshot".into()),
-            taken_at: utc_of(&saved.snapshot),
+            taken_at: saved.snapshot.utc(),
             now: self.clock.utc(),
-            here: rules.configured(Due::OnDay(utc_of(&saved.snapshot).unwrap_or_else(|| self.clock.utc()))),
+            here: rules.configured(Due::OnDay(saved.snapshot.utc().unwrap_or_else(|| self.clock.utc()))),
             snapshot: saved.snapshot,
             rules,
             facts: ProtectionFacts::default(),
@@ -285,7 +284,7 @@ impl DatabaseReader {
                 return Err(unread);
             }
         };
-        let taken_at = utc_of(&polled.snapshot);
+        let taken_at = polled.snapshot.utc();
         let unbroken = taken_at.is_some_and(|now| rhythm.is_some_and(|rhythm| rhythm.is_unbroken(self.before, now)));
         self.before = taken_at;
         self.memory.add_rates(&mut polled.snapshot, needs.columns, unbroken);
@@ -337,7 +336,7 @@ impl Unread {
 impl DatabaseSessions {
     /// Runs one cycle with `memory`.
     pub(crate) fn decide(&self, memory: &mut Memory, assume_held: bool) -> Cycle {
-        let terms = CycleInput {
+        let input = CycleInput {
             rules: &self.rules,
             here: &self.here,
             facts: &self.facts,
@@ -347,6 +346,6 @@ impl DatabaseSessions {
             standstill: None,
             assume_held,
         };
-        cycle(memory, &self.snapshot, self.readings.clone(), &terms)
+        cycle(memory, &self.snapshot, self.readings.clone(), &input)
     }
 }

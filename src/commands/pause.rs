@@ -18,8 +18,8 @@ use crate::cli::ExitStatus;
 use crate::clock::{Clock, SystemClock};
 use crate::commands::{fail, say, warn};
 use crate::daemon::control::{ControlReply, Question, ask, is_of, sockets};
+use crate::daemon::operator::LONGEST_REASON;
 use crate::daemon::pause::{self, Pause};
-use crate::daemon::wishes::LONGEST_REASON;
 use crate::terminal::visible::visible;
 
 /// The default state folder.

@@ -21,6 +21,7 @@ use crate::commands::log::{keep_aside, no_more_aside};
 use crate::commands::manners::has_screen;
 use crate::commands::{fail, terminal_style, write};
 use crate::quantity::Span;
+use crate::session::time::iso;
 use crate::terminal::{Colour, TextStyle, clip, paint};
 
 /// To the alternate screen; no cursor, and no line that goes on in the next one.
@@ -71,7 +72,7 @@ pub(crate) fn watch(
 
 /// The time of a reading, by this host's clock.
 fn stamp(clock: SystemClock) -> String {
-    clock.utc().format("%Y-%m-%dT%H:%M:%SZ").to_string()
+    iso(clock.utc())
 }
 
 fn on_screen(every: Duration, clock: SystemClock, watched: &mut impl Watched) -> Result<(), ExitStatus> {

@@ -309,7 +309,7 @@ pub(crate) fn unreadable_passwords(file: &str, config: &Config) -> (Vec<Diagnost
     for (why, (error, databases)) in found {
         let databases = databases.join(", ");
         if error.may_be_of_the_unit() {
-            notes.push(format!("note: the password of {databases} was not checked: {why}"));
+            notes.push(format!("the password of {databases} was not checked: {why}"));
         } else {
             let message = format!("the password of {databases} cannot be used: {why}");
             problems.push(Diagnostic::of_file(file, "unreadable-password", message));

@@ -109,7 +109,7 @@ impl LoadedWebConfig {
 
     /// The problems, and apart from them notes on what only the daemon's user may read: that is no mistake of the files.
     #[must_use]
-    pub(crate) fn told(self) -> (Vec<Diagnostic>, Vec<String>) {
+    pub(crate) fn problems_and_notes(self) -> (Vec<Diagnostic>, Vec<String>) {
         let is_denied = |problem: &Diagnostic| {
             problem.code == "unreadable-file" && self.denied.iter().any(|denied| denied.ends_with(reason(problem)))
         };
@@ -118,7 +118,7 @@ impl LoadedWebConfig {
         (
             problems.collect(),
             notes
-                .map(|denied| format!("note: what protects the pages was not checked: {denied}"))
+                .map(|denied| format!("what protects the pages was not checked: {denied}"))
                 .collect(),
         )
     }

@@ -2,7 +2,7 @@
 //!
 //! Every refused log-in brings an account nearer to its lock (FAILED_LOGIN_ATTEMPTS, ten in Oracle's DEFAULT profile; Oracle
 //! Database Security Guide, "Automatically Locking User Accounts After Failed Logins"). So a refusal is remembered by account,
-//! address and password together, across reloads and restarts. Not the password is kept, but a salted digest that is slow to
+//! address and password together, across reloads and restarts. The password itself is not kept, but a salted digest that is slow to
 //! compute and shows only whether another password is the same.
 //!
 //! While an account's password is not known to be good, one attempt is made at a time, so that twelve entries that share it do

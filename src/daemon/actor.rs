@@ -16,17 +16,17 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
-use crate::actuator::carry_out::{Hands, Intending, Witness, carry_out};
+use crate::actuator::carry_out::{Hands, Intending, StepRecorder, carry_out};
 use crate::actuator::door::{Door, LOST, Permission};
 use crate::actuator::way::probe;
 use crate::clock::{Clock, Monotonic};
 use crate::daemon::messages::{Acted, ActorOrder, Batch, Input, Task};
+use crate::daemon::operator::TellsOperator;
 use crate::daemon::pause::{Switch, Ticket};
 use crate::daemon::poller::PROBE_AGAIN;
 use crate::daemon::ranks::{Leader, Membership};
 use crate::daemon::reach::{Reach, SharedReach};
 use crate::daemon::standby::{ConnectionState, Needed, StandbyOrder};
-use crate::daemon::wishes::Overheard;
 use crate::decide::cycle::Done;
 use crate::decide::leadership::Footing;
 use crate::decide::outcome::Outcome;
@@ -59,7 +59,7 @@ struct ActingLink {
 impl ActingLink {
     /// The form in which the re-check reads texts. It reads every column of a session, so a text that no snapshot reads could fail it,
     /// which costs the thin driver its connection. Bytes cannot; where the character set is not UTF-8, they would say less than texts.
-    fn texts(&mut self, of_the_snapshot: TextForm, limit: Duration) -> TextForm {
+    fn text_form(&mut self, of_the_snapshot: TextForm, limit: Duration) -> TextForm {
         if of_the_snapshot != TextForm::Text || self.connection.identity().driver != Driver::Thin {
             return of_the_snapshot;
         }
@@ -71,7 +71,7 @@ impl ActingLink {
     }
 
     /// Whether its session may act, as far as one of several daemons leads; asked anew.
-    fn leads(&mut self, (acts, limit): (bool, Duration), clock: &dyn Clock) -> Footing {
+    fn ask_who_leads(&mut self, (acts, limit): (bool, Duration), clock: &dyn Clock) -> Footing {
         match &self.membership {
             Some((leader, _)) => leader.ask(&mut *self.connection, &self.capabilities, (acts, limit), clock),
             None => Footing::Acts,
@@ -85,7 +85,7 @@ impl ActingLink {
     }
 
     /// Whether it is to be asked about this lock.
-    fn is_of(&self, leader: Option<&Leader>) -> bool {
+    fn asks_about(&self, leader: Option<&Leader>) -> bool {
         match (&self.membership, leader) {
             (Some((own, _)), Some(leader)) => own.is(leader),
             (own, leader) => own.is_none() && leader.is_none(),
@@ -93,9 +93,9 @@ impl ActingLink {
     }
 
     /// Whether it can be used: the database answers, and its probe is recent.
-    fn stands(&mut self, anew: bool, limit: Duration, clock: &dyn Clock) -> bool {
+    fn is_usable(&mut self, anew: bool, limit: Duration, clock: &dyn Clock) -> bool {
         if !anew && clock.now().since(self.probed) < PROBE_AGAIN {
-            return lives(&mut *self.connection, limit);
+            return answers(&mut *self.connection, limit);
         }
         match probe(&mut *self.connection, self.capabilities.via, limit) {
             // The old answer no longer counts: another connection may get a new one.
@@ -115,6 +115,16 @@ impl ActingLink {
             }
         }
     }
+}
+
+/// The connection that a warrant takes, or why it takes none.
+enum ConnectionForTask {
+    /// The one to this instance.
+    To(u32),
+    /// The warrant is no longer good: the outcome, and why.
+    Lapsed(Outcome, String),
+    /// There is none.
+    Unreachable(Error),
 }
 
 /// Carries out warrants over connections of its own, which it makes as needed.
@@ -155,14 +165,14 @@ impl Actor {
     }
 
     /// Runs until the sender of orders or the receiver of messages is gone.
-    pub(crate) fn run(mut self, reach: &SharedReach, witness: &mut dyn Witness, orders: &Receiver<ActorOrder>) {
+    pub(crate) fn run(mut self, reach: &SharedReach, recorder: &mut dyn StepRecorder, orders: &Receiver<ActorOrder>) {
         for order in orders {
             self.reach = reach.now();
             let answer = match order {
-                ActorOrder::Stand(standing) => self.answer_to(&standing),
+                ActorOrder::StandBy(order) => self.stand_by(&order),
                 ActorOrder::Act(task) => {
-                    self.carry_out_guarded(*task, witness);
-                    self.through()
+                    self.act_guarded(*task, recorder);
+                    self.finished()
                 }
             };
             if self.inputs.send(Input::Acted(self.number, answer)).is_err() {
@@ -192,20 +202,20 @@ impl Actor {
 
     /// The answer after a warrant.
     #[must_use]
-    pub fn through(&self) -> Acted {
+    pub fn finished(&self) -> Acted {
         let may = |link: &ActingLink| link.membership.is_none() || link.term().is_some();
         let links = self.links.iter().filter(|(_, link)| may(link));
-        Acted::Through(links.map(|(inst_id, _)| *inst_id).collect())
+        Acted::Finished(links.map(|(inst_id, _)| *inst_id).collect())
     }
 
-    /// A panic ends the connections and nothing else: an action in progress has the outcome unknown and is followed.
-    fn carry_out_guarded(&mut self, task: Task, witness: &mut dyn Witness) {
+    /// Like [`Self::act`]; a panic ends the connections and nothing else: an action in progress has the outcome unknown and is followed.
+    fn act_guarded(&mut self, task: Task, recorder: &mut dyn StepRecorder) {
         let stepped = task.batch.stepped;
-        let carried_out = catch_unwind(AssertUnwindSafe(|| self.carry_out(task, witness)));
+        let carried_out = catch_unwind(AssertUnwindSafe(|| self.act(task, recorder)));
         if let Err(panic) = carried_out {
             self.links.clear();
             let error = panicked(&format!("act on {}", self.reach.target.name), &*panic);
-            for done in witness.abandon(&error.why) {
+            for done in recorder.abandon(&error.why) {
                 self.tell(Acted::Done(Box::new(done), stepped));
             }
             self.tell(Acted::Unreachable(Box::new(error)));
@@ -213,9 +223,9 @@ impl Actor {
     }
 
     /// Checks the connections that stand by, opens missing ones if that is permitted, and returns their state.
-    pub fn answer_to(&mut self, standing: &StandbyOrder) -> Acted {
-        let stood = catch_unwind(AssertUnwindSafe(|| self.stand(standing)));
-        Acted::Standing(stood.unwrap_or_else(|panic| {
+    pub fn stand_by(&mut self, order: &StandbyOrder) -> Acted {
+        let stood = catch_unwind(AssertUnwindSafe(|| self.check_connections(order)));
+        Acted::Standby(stood.unwrap_or_else(|panic| {
             self.links.clear();
             let error = panicked(&format!("stand by for {}", self.reach.target.name), &*panic);
             vec![ConnectionState {
@@ -227,42 +237,46 @@ impl Actor {
         }))
     }
 
-    fn stand(&mut self, standing: &StandbyOrder) -> Vec<ConnectionState> {
+    /// Closes connections that are not usable or not needed, opens missing ones, and returns the state of each.
+    fn check_connections(&mut self, order: &StandbyOrder) -> Vec<ConnectionState> {
         let limit = self.reach.call_limit;
         let clock = Arc::clone(&self.clock);
         let leader = self.reach.leader.clone();
         self.links
-            .retain(|_, link| link.is_of(leader.as_ref()) && link.stands(standing.anew, limit, &*clock));
-        if standing.may_connect {
+            .retain(|_, link| link.asks_about(leader.as_ref()) && link.is_usable(order.anew, limit, &*clock));
+        if order.may_connect {
             self.failed = None;
         }
-        let mut places = match &standing.needed {
+        let mut places = match &order.needed {
             Needed::Nothing => {
                 for (_, link) in self.links.drain() {
                     link.connection.close(Duration::ZERO);
                 }
                 Vec::new()
             }
-            Needed::Any => vec![self.stand_at(None, standing)],
-            Needed::Each(instances) => instances.iter().map(|id| self.stand_at(Some(*id), standing)).collect(),
+            Needed::Any => vec![self.check_connection(None, order)],
+            Needed::Each(instances) => instances
+                .iter()
+                .map(|id| self.check_connection(Some(*id), order))
+                .collect(),
         };
         if let Some(error) = places.iter().find_map(|place| place.error.as_ref()) {
             self.failed = Some(error.clone());
         }
         for place in &mut places {
             let inst_id = place.inst_id.filter(|_| place.stands);
-            let footing = inst_id.map_or(Footing::Waits, |inst_id| self.asks(inst_id, false));
+            let footing = inst_id.map_or(Footing::Waits, |inst_id| self.ask_who_leads(inst_id, false));
             place.acts = footing == Footing::Acts;
             place.stands &= footing != Footing::Closes;
         }
         places
     }
 
-    /// Has a connection ask whether its session may act. One that has lost that is closed.
-    fn asks(&mut self, inst_id: u32, acts: bool) -> Footing {
+    /// Has a connection ask whether its session may act. A connection whose session has lost the lock is closed.
+    fn ask_who_leads(&mut self, inst_id: u32, acts: bool) -> Footing {
         let (clock, limit) = (Arc::clone(&self.clock), self.reach.call_limit);
         let link = self.links.get_mut(&inst_id);
-        let footing = link.map_or(Footing::Closes, |link| link.leads((acts, limit), &*clock));
+        let footing = link.map_or(Footing::Closes, |link| link.ask_who_leads((acts, limit), &*clock));
         if footing == Footing::Closes
             && let Some(link) = self.links.remove(&inst_id)
         {
@@ -271,13 +285,14 @@ impl Actor {
         footing
     }
 
-    fn stand_at(&mut self, wanted: Option<u32>, standing: &StandbyOrder) -> ConnectionState {
-        let mut there = self.there(wanted);
+    /// The state of the connection to an instance, or to any, which is made if it is missing and may be made.
+    fn check_connection(&mut self, wanted: Option<u32>, order: &StandbyOrder) -> ConnectionState {
+        let mut there = self.connected_to(wanted);
         let mut error = None;
-        if there.is_none() && standing.may_connect {
-            match self.connect(wanted, &standing.instances) {
+        if there.is_none() && order.may_connect {
+            match self.connect(wanted, &order.instances) {
                 Ok(inst_id) if wanted.is_none_or(|wanted| wanted == inst_id) => there = Some(inst_id),
-                Ok(inst_id) => error = Some(self.elsewhere(wanted, inst_id)),
+                Ok(inst_id) => error = Some(self.wrong_instance(wanted, inst_id)),
                 Err(failed) => error = Some(failed),
             }
         }
@@ -290,7 +305,7 @@ impl Actor {
     }
 
     /// The error for a listener that connected to another instance than the requested one.
-    fn elsewhere(&self, wanted: Option<u32>, got: u32) -> Error {
+    fn wrong_instance(&self, wanted: Option<u32>, got: u32) -> Error {
         let wanted = wanted.unwrap_or_default();
         Error::new(
             Class::Config,
@@ -300,7 +315,7 @@ impl Actor {
     }
 
     /// The instance of an open connection that reaches the wanted instance, or any.
-    fn there(&self, wanted: Option<u32>) -> Option<u32> {
+    fn connected_to(&self, wanted: Option<u32>) -> Option<u32> {
         match wanted {
             Some(inst_id) => self.links.get(&inst_id).map(|_| inst_id),
             None => self.links.keys().min().copied(),
@@ -308,61 +323,62 @@ impl Actor {
     }
 
     /// Carries a warrant out, or drops it if it is no longer good.
-    pub fn carry_out(&mut self, task: Task, witness: &mut dyn Witness) {
+    pub fn act(&mut self, task: Task, recorder: &mut dyn StepRecorder) {
         let lapsed = task.batch.lapsed(&*self.clock).or_else(|| {
             let paused = self.switch.look()?;
             Some((Outcome::Revoked, format!("orareaper is {paused}")))
         });
         let stepped = task.batch.stepped;
-        let led = match lapsed {
-            Some(lapsed) => Ok(Err(lapsed)),
-            None => self.led(&task),
+        let connection = match lapsed {
+            Some((outcome, why)) => ConnectionForTask::Lapsed(outcome, why),
+            None => self.connection_for(&task),
         };
-        match led {
-            Err(stop) => self.tell(stop),
-            Ok(Err((outcome, why))) => {
+        let answer = match connection {
+            ConnectionForTask::Unreachable(error) => Acted::Unreachable(Box::new(error)),
+            ConnectionForTask::Lapsed(outcome, why) => {
                 let done = match &task.batch.told {
-                    None => drop_unused(&task, outcome, &why, witness),
-                    Some(told) => drop_unused(&task, outcome, &why, &mut Overheard { inner: witness, told }),
+                    None => drop_unused(&task, outcome, &why, recorder),
+                    Some(told) => drop_unused(&task, outcome, &why, &mut TellsOperator { inner: recorder, told }),
                 };
-                self.tell(Acted::Done(Box::new(done), stepped));
+                Acted::Done(Box::new(done), stepped)
             }
-            Ok(Ok(place)) => {
-                let answer = match self.try_to(task, place, witness) {
-                    Ok(done) => Acted::Done(Box::new(done), stepped),
-                    Err(stop) => stop,
-                };
-                self.tell(answer);
-            }
-        }
+            ConnectionForTask::To(place) => match self.carry_out_over(task, place, recorder) {
+                Ok(done) => Acted::Done(Box::new(done), stepped),
+                Err(failed) => failed,
+            },
+        };
+        self.tell(answer);
     }
 
-    /// The instance whose connection a warrant takes, which is made if it is missing; or what came of the warrant because this daemon
-    /// does not lead there.
-    fn led(&mut self, task: &Task) -> Result<Result<u32, (Outcome, String)>, Acted> {
+    /// The connection that a warrant takes, made if it is missing.
+    fn connection_for(&mut self, task: &Task) -> ConnectionForTask {
         // KILL and CANCEL SQL name the instance and may be sent to any.
         let wanted = match task.warrant.action() {
             Action::Disconnect { .. } => Some(task.warrant.key().inst_id),
             Action::Kill { .. } | Action::CancelSql | Action::Report => None,
         };
-        let place = match self.there(wanted) {
-            Some(place) => place,
-            None => match self.failed.clone() {
-                Some(error) => return Err(Acted::Unreachable(Box::new(error))),
-                None => self
-                    .connect(wanted, &task.batch.instances)
-                    .map_err(|error| Acted::Unreachable(Box::new(error)))?,
+        let place = match (self.connected_to(wanted), self.failed.clone()) {
+            (Some(place), _) => place,
+            (None, Some(error)) => return ConnectionForTask::Unreachable(error),
+            (None, None) => match self.connect(wanted, &task.batch.instances) {
+                Ok(place) => place,
+                Err(error) => return ConnectionForTask::Unreachable(error),
             },
         };
-        let footing = self.asks(place, true);
+        let footing = self.ask_who_leads(place, true);
         let term = self.links.get(&place).and_then(ActingLink::term);
         if footing == Footing::Acts && term == task.batch.term {
-            return Ok(Ok(place));
+            ConnectionForTask::To(place)
+        } else {
+            ConnectionForTask::Lapsed(Outcome::Revoked, LOST.to_owned())
         }
-        Ok(Err((Outcome::Revoked, LOST.to_owned())))
     }
 
-    fn try_to(&mut self, task: Task, place: u32, witness: &mut dyn Witness) -> Result<Done, Acted> {
+    /// Carries a warrant out over the connection to this instance.
+    ///
+    /// # Errors
+    /// What to tell the loop where the intent could not be written.
+    fn carry_out_over(&mut self, task: Task, place: u32, recorder: &mut dyn StepRecorder) -> Result<Done, Acted> {
         let Task { warrant, seen, batch } = task;
         let clock = Arc::clone(&self.clock);
         let began = clock.now();
@@ -373,7 +389,7 @@ impl Actor {
             .chain(self.links.values().map(|link| link.capabilities.own))
             .collect();
         let link = self.links.get_mut(&place).expect("it was just connected");
-        link.capabilities.texts = link.texts(batch.texts, self.reach.call_limit);
+        link.capabilities.texts = link.text_form(batch.texts, self.reach.call_limit);
         let facts = link.capabilities.facts(&own);
         let fence = link.membership.as_ref().map(|(leader, _)| leader.lock);
         let permission = AskedAgain {
@@ -400,8 +416,8 @@ impl Actor {
             elapsed: &|| clock.now().since(began),
         };
         let done = match &batch.told {
-            None => carry_out(warrant, &seen, &mut hands, witness),
-            Some(told) => carry_out(warrant, &seen, &mut hands, &mut Overheard { inner: witness, told }),
+            None => carry_out(warrant, &seen, &mut hands, recorder),
+            Some(told) => carry_out(warrant, &seen, &mut hands, &mut TellsOperator { inner: recorder, told }),
         };
         drop(permission);
         let broken = link.connection.ping(self.reach.call_limit).is_err();
@@ -442,7 +458,7 @@ impl Actor {
 
 /// Whether the database still answers. It is a query, not a ping: only for a query it is documented that it ends the session's
 /// idle time.
-fn lives(connection: &mut dyn Connection, limit: Duration) -> bool {
+fn answers(connection: &mut dyn Connection, limit: Duration) -> bool {
     let query = Query::new("DUAL", "SELECT 1 FROM dual", &[CellType::Number]).few();
     collect(connection, &query, limit, 1, |_| Some(())).is_ok()
 }
@@ -508,8 +524,8 @@ impl Drop for AskedAgain<'_> {
 }
 
 /// Records a warrant that is dropped before anything was tried.
-pub(crate) fn drop_unused(task: &Task, outcome: Outcome, why: &str, witness: &mut dyn Witness) -> Done {
-    let action_id = witness.next_id();
+pub(crate) fn drop_unused(task: &Task, outcome: Outcome, why: &str, recorder: &mut dyn StepRecorder) -> Done {
+    let action_id = recorder.next_id();
     let unused = Intending {
         action_id,
         warrant: &task.warrant,
@@ -517,7 +533,7 @@ pub(crate) fn drop_unused(task: &Task, outcome: Outcome, why: &str, witness: &mu
         statement: None,
         identity: None,
     };
-    witness.unused(&unused, outcome, why);
+    recorder.unused(&unused, outcome, why);
     Done::of(&task.warrant, action_id, outcome, None)
 }
 
@@ -528,11 +544,11 @@ pub(crate) fn drop_unused(task: &Task, outcome: Outcome, why: &str, witness: &mu
 pub(crate) fn start(
     reach: SharedReach,
     (clock, switch): (Arc<dyn Clock>, Arc<Switch>),
-    mut witness: Box<dyn Witness + Send>,
+    mut recorder: Box<dyn StepRecorder + Send>,
     orders: Receiver<ActorOrder>,
     (number, inputs): (usize, Sender<Input>),
 ) -> std::io::Result<thread::JoinHandle<()>> {
     thread::Builder::new()
         .name(format!("act-{}-{number}", reach.now().target.name))
-        .spawn(move || Actor::new(reach.now(), clock, switch, (number, inputs)).run(&reach, &mut *witness, &orders))
+        .spawn(move || Actor::new(reach.now(), clock, switch, (number, inputs)).run(&reach, &mut *recorder, &orders))
 }

@@ -34,9 +34,9 @@ use sha2::{Digest as _, Sha256};
 
 use crate::clock::Clock;
 use crate::daemon::directory::Directory;
+use crate::daemon::operator::{KillRequest, OrderStep};
 use crate::daemon::pause::{Moved, Pause, Switch};
 use crate::daemon::peers::{NOT_FOR_MEMBERS, Peer, reason, socket_mode};
-use crate::daemon::wishes::{OrderStep, Wish};
 use crate::status::SharedStatus;
 
 /// The longest question, in bytes.
@@ -54,7 +54,7 @@ const DISK: Duration = Duration::from_secs(3);
 /// How often a waiting client is told that the database's loop is alive.
 const BEATS: Duration = Duration::from_secs(1);
 
-/// The longest answer to one wish, in bytes: an hour of steps.
+/// The longest answer to one request, in bytes: an hour of steps.
 const MOST_TOLD: u64 = 64 * 1024 * 1024;
 
 /// The greatest number of questions that are answered at a time.
@@ -85,8 +85,9 @@ pub(crate) enum Question {
     Order {
         /// Its name; the only one if none is given.
         database: Option<String>,
-        /// What.
-        wish: Wish,
+        /// What; by its name on the wire.
+        #[serde(rename = "wish")]
+        request: KillRequest,
     },
 }
 
@@ -295,9 +296,9 @@ impl ControlDesk {
             Question::Order { .. } if peer == Peer::Member => {
                 return send(&stream, &OrderStep::Failed(NOT_FOR_MEMBERS.to_owned()));
             }
-            Question::Order { database, wish } => {
+            Question::Order { database, request } => {
                 let send = |told: &OrderStep| send(&stream, told);
-                return attend(&self.directory, database.as_deref(), wish, send);
+                return attend(&self.directory, database.as_deref(), request, send);
             }
             Question::Status => Move::Status,
             Question::Pause { by, reason: why } => Move::Pause {
@@ -377,19 +378,19 @@ fn send(mut stream: &UnixStream, answer: &impl Serialize) -> io::Result<()> {
     stream.write_all(&line)
 }
 
-/// Sends a wish to its database and passes each step to `each`, until the last one or until `each` fails; a failure withdraws
-/// the wish if its turn has not come.
+/// Sends a request to its database and passes each step to `each`, until the last one or until `each` fails; a failure withdraws
+/// the request if its turn has not come.
 ///
 /// # Errors
 /// Those of `each`.
 pub(crate) fn attend(
     directory: &Directory,
     database: Option<&str>,
-    wish: Wish,
+    request: KillRequest,
     mut each: impl FnMut(&OrderStep) -> io::Result<()>,
 ) -> io::Result<()> {
     let (told, comes) = channel();
-    directory.ask(database, wish, &told);
+    directory.ask(database, request, &told);
     drop(told);
     loop {
         let told = match comes.recv_timeout(BEATS) {
@@ -471,14 +472,14 @@ pub(crate) fn ask(socket: &Path, question: &Question) -> io::Result<ControlReply
 pub(crate) fn order(
     socket: &Path,
     database: Option<&str>,
-    wish: Wish,
+    request: KillRequest,
     mut each: impl FnMut(&OrderStep) -> io::Result<()>,
 ) -> io::Result<()> {
     let stream = UnixStream::connect(socket)?;
     stream.set_read_timeout(Some(PATIENCE + BEATS))?;
     stream.set_write_timeout(Some(PATIENCE))?;
     let database = database.map(str::to_owned);
-    send(&stream, &Question::Order { database, wish })?;
+    send(&stream, &Question::Order { database, request })?;
     for line in BufReader::new((&stream).take(MOST_TOLD)).lines() {
         let told: OrderStep = serde_json::from_str(&line?)?;
         each(&told)?;

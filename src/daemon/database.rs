@@ -1,4 +1,4 @@
-//! One database: its memory, its rhythm, and one place where everything that happens to it arrives.
+//! One database's loop: its memory, when it polls, and the one place where everything that happens to it arrives.
 //!
 //! Whatever comes from outside (a snapshot, an outcome, a reload, a stop) becomes one [`Input`], and one thread applies
 //! them in order. Only that thread owns the database's memory, so nothing here is locked. Reading and acting are done by
@@ -9,12 +9,13 @@
 
 mod acting;
 mod by_hand;
-mod crew;
 mod hanging;
 mod lead;
 mod orders;
 mod refused;
+mod requests;
 mod view;
+mod workers;
 
 use std::ops::ControlFlow;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
@@ -23,22 +24,23 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use crate::actuator::carry_out::Witness;
+use crate::actuator::carry_out::StepRecorder;
 use crate::actuator::ending::Ending;
 use crate::clock::{Clock, Monotonic};
 use crate::columns_needed;
 use crate::daemon::backoff::Backoff;
-use crate::daemon::database::by_hand::Wishes;
-use crate::daemon::database::crew::Crew;
-use crate::daemon::database::lead::Lead;
+use crate::daemon::database::lead::{CHANGED, Lead, not_leading};
 use crate::daemon::database::orders::{Polling, Trouble};
-use crate::daemon::database::refused::RefusedStatement;
+use crate::daemon::database::refused::LastRefusal;
+use crate::daemon::database::requests::OperatorRequests;
+use crate::daemon::database::workers::Workers;
 use crate::daemon::messages::{Input, Needs, Polled, Settings, Task};
 use crate::daemon::pause::Pause;
 use crate::daemon::siblings::Kin;
 use crate::daemon::standby::{ConnectionState, Needed, Standby};
 use crate::decide::clocks::{ClockStep, HostTime};
-use crate::decide::cycle::{CycleInput, Memory, cycle};
+use crate::decide::cycle::{Cycle, CycleInput, Memory, cycle};
+use crate::decide::going::going;
 use crate::decide::in_force::{Absent, DatabaseRules, GAP, Here, Rhythm};
 use crate::decide::outcome::Outcome;
 use crate::decide::standstill::Standstill;
@@ -48,14 +50,14 @@ use crate::oracle::{Class, Error};
 use crate::session::SessionKey;
 use crate::session::snapshot::Snapshot;
 
-pub use crew::Hire;
 pub use view::CycleView;
+pub use workers::StartWorker;
 
 /// Why what was permitted and has not begun is revoked.
 const RELOADED: &str = "policies or settings were changed before its turn came";
 const STOPPING: &str = "orareaper stopped, or no longer watches the database, before its turn came";
 
-/// Who is told what happens. The daemon has one that logs, counts, journals and reports; the demo tells a story.
+/// Who is told what happens. The daemon has one that logs, counts, journals and reports; the demo narrates.
 pub trait Watcher: Send {
     /// A cycle is through.
     fn cycle(&mut self, view: &CycleView<'_>);
@@ -82,7 +84,7 @@ pub trait Watcher: Send {
     /// The database's clock stepped.
     fn stepped(&mut self, database: &str, step: ClockStep);
     /// The acting connections that stand by at this poll.
-    fn standing(&mut self, database: &str, places: &[ConnectionState]);
+    fn standby(&mut self, database: &str, places: &[ConnectionState]);
     /// The loop is alive.
     fn alive(&mut self, database: &str);
     /// The pause that holds, if one does. Never waits for a disk.
@@ -94,7 +96,7 @@ pub trait Watcher: Send {
 enum BatchState {
     /// Yes.
     Free,
-    /// The last one met trouble that would meet the next as well: not before this time.
+    /// The last one failed for a reason that holds for the next one too: not before this time.
     Waiting {
         /// Until when.
         until: Monotonic,
@@ -115,13 +117,13 @@ pub struct DatabaseLoop {
     memory: Memory,
     clock: Arc<dyn Clock>,
     ask: Sender<Needs>,
-    crew: Crew,
+    workers: Workers,
     /// Warrants whose turn has not come, in their order.
     waiting: Vec<Task>,
     /// What is being ended, for those who act.
     ending: Arc<Ending>,
     /// Records warrants that are dropped before a thread got them.
-    witness: Box<dyn Witness + Send>,
+    recorder: Box<dyn StepRecorder + Send>,
     watcher: Box<dyn Watcher>,
     polling: Polling,
     acting: BatchState,
@@ -129,8 +131,7 @@ pub struct DatabaseLoop {
     revoked: Arc<OnceLock<String>>,
     acting_backoff: Backoff,
     trouble: Option<Trouble>,
-    /// The last statement was refused, as every other one would be.
-    refused: Option<RefusedStatement>,
+    refused: LastRefusal,
     standby: Standby,
     next_poll: Monotonic,
     /// Until the first snapshot was asked for.
@@ -142,8 +143,7 @@ pub struct DatabaseLoop {
     own: Vec<SessionKey>,
     warned_unsupported: Vec<(Arc<str>, String)>,
     kin: Kin,
-    /// What operators ask.
-    wishes: Wishes,
+    requests: OperatorRequests,
     /// Whether this daemon leads, where one of several does.
     lead: Lead,
     /// The next snapshot begins with a probe of the database.
@@ -155,7 +155,7 @@ pub struct Threads {
     /// The one that reads.
     pub ask: Sender<Needs>,
     /// Starts those that act, when they are needed.
-    pub hire: Hire,
+    pub start_worker: StartWorker,
 }
 
 impl DatabaseLoop {
@@ -167,12 +167,12 @@ impl DatabaseLoop {
         memory: Memory,
         clock: Arc<dyn Clock>,
         threads: Threads,
-        (watcher, witness): (Box<dyn Watcher>, Box<dyn Witness + Send>),
+        (watcher, recorder): (Box<dyn Watcher>, Box<dyn StepRecorder + Send>),
     ) -> DatabaseLoop {
         let next_poll = clock.now();
-        let crew = Crew::new(&settings.name, threads.hire, next_poll);
+        let workers = Workers::new(&settings.name, threads.start_worker, next_poll);
         let ending = Ending::default();
-        ending.follow(acting::going(&memory.following));
+        ending.follow(going(&memory.following));
         let backoff = Backoff::of(&settings.name);
         let standby = Standby::new(&settings.name);
         let kin = Kin::new(&settings.siblings, &settings.name);
@@ -183,17 +183,17 @@ impl DatabaseLoop {
             memory,
             clock,
             ask: threads.ask,
-            crew,
+            workers,
             waiting: Vec::new(),
             ending: Arc::new(ending),
-            witness,
+            recorder,
             watcher,
             polling: Polling::Idle,
             acting: BatchState::Free,
             revoked: Arc::default(),
             acting_backoff: backoff,
             trouble: None,
-            refused: None,
+            refused: LastRefusal::default(),
             standby,
             stagger,
             next_poll,
@@ -204,7 +204,7 @@ impl DatabaseLoop {
             own: Vec::new(),
             kin,
             warned_unsupported: Vec::new(),
-            wishes: Wishes::default(),
+            requests: OperatorRequests::default(),
             lead: Lead::default(),
             anew: false,
         }
@@ -225,7 +225,7 @@ impl DatabaseLoop {
         }
     }
 
-    /// Does what is due without an input: asks for a snapshot, tells who hangs, and gives out what waits. Does not block.
+    /// Does what is due without an input: asks for a snapshot, reports threads that hang, and gives waiting warrants to threads. Does not block.
     pub fn tick(&mut self) {
         self.watcher.alive(&self.settings.name);
         self.poll_if_due();
@@ -267,12 +267,13 @@ impl DatabaseLoop {
     }
 
     /// Asks for a snapshot if it is time for one and none is under way.
-    pub fn poll_if_due(&mut self) {
+    pub(crate) fn poll_if_due(&mut self) {
         if self.polling != Polling::Idle || self.gave_up || self.clock.now() < self.next_poll {
             return;
         }
+        let by_hand = self.requests.ask_for_columns(&self.memory.following);
         let needs = Needs {
-            columns: columns_needed::columns(self.rules.set()).union(self.columns_by_hand()),
+            columns: columns_needed::columns(self.rules.set()).union(by_hand),
             resources: columns_needed::resources(self.rules.set()),
             anew: self.anew,
         };
@@ -297,7 +298,7 @@ impl DatabaseLoop {
         self.next_poll = self.next_poll.max(self.clock.now().plus(pause));
     }
 
-    /// What was permitted and not yet begun is permitted no longer. An action that has begun is not stopped.
+    /// Revokes every warrant that is not being carried out yet. An action that has begun is not stopped.
     fn revoke(&mut self, why: &str) {
         let _ = self.revoked.set(why.to_owned());
         self.revoked = Arc::default();
@@ -315,10 +316,10 @@ impl DatabaseLoop {
         if matches!(self.acting, BatchState::Waiting { .. } | BatchState::GaveUp { .. }) {
             self.acting = BatchState::Free;
         }
-        self.refused = None;
+        self.refused.forget();
         self.acting_backoff.reset();
         self.standby.reloaded();
-        self.crew.reloaded();
+        self.workers.reloaded();
         self.backoff.reset();
         self.warned_unsupported.clear();
         self.anew = true;
@@ -332,7 +333,7 @@ impl DatabaseLoop {
             None => self.gave_up = true,
         }
         self.watcher.unreadable(&self.settings.name, error, again_in);
-        self.wishes.fail(&error.to_string());
+        self.requests.fail(&error.to_string());
         self.stand_by(false);
     }
 
@@ -349,7 +350,7 @@ impl DatabaseLoop {
         self.backoff.reset();
         self.look_who_leads();
         self.remember_own(polled.capabilities.own);
-        let Some(now) = utc_of(&polled.snapshot) else {
+        let Some(now) = polled.snapshot.utc() else {
             return self.miss_the_clock();
         };
         let began = self.clock.now();
@@ -374,9 +375,9 @@ impl DatabaseLoop {
             .standstill(polled, now)
             .or_else(|| step.map(Standstill::ClockStepped))
             .or_else(|| Some(Standstill::Sibling(heard.acts?)));
-        let for_policies = standstill.clone().or_else(|| self.wishes.first());
-        let for_policies = for_policies.or_else(|| self.is_refused());
-        let terms = CycleInput {
+        let for_policies = standstill.clone().or_else(|| self.requests.first_order());
+        let for_policies = for_policies.or_else(|| self.refused.standstill(self.clock.now()));
+        let input = CycleInput {
             rules: &rules,
             here: &here,
             facts: &facts,
@@ -386,7 +387,7 @@ impl DatabaseLoop {
             standstill: for_policies.as_ref(),
             assume_held: false,
         };
-        let mut cycle = cycle(&mut self.memory, &polled.snapshot, polled.readings.clone(), &terms);
+        let mut cycle = cycle(&mut self.memory, &polled.snapshot, polled.readings.clone(), &input);
         self.watch_the_other(&cycle, &polled.snapshot, now);
         self.pace(polled.began, polled.took);
         self.last_cycle = Some(now);
@@ -401,23 +402,52 @@ impl DatabaseLoop {
             now,
             deciding_took,
             standstill: for_policies.as_ref(),
-            refused: self.refused.as_ref().map(|refused| &refused.check),
+            refused: self.refused.check(),
             blackout: rules.blackout_by_either(now, self.clock.utc()),
             siblings: &heard.names,
             leads: self.leads(),
         });
         let warrants = std::mem::take(&mut cycle.ruling.warrants);
-        self.ending.follow(acting::going(&self.memory.following));
+        self.ending.follow(going(&self.memory.following));
         self.stand_by(true);
         if for_policies.is_none() {
             self.permit(warrants, polled, rules, now);
         }
-        self.wishes.follow_up(&cycle.verified, &polled.snapshot);
-        self.grant(polled, &facts, now, standstill.as_ref());
+        self.requests.follow_up(&cycle.verified, &polled.snapshot);
+        self.answer_operators(polled, &facts, now, standstill.as_ref());
         self.rest_if_idle();
     }
 
-    /// The daemon's own sessions, the newest few: a reconnect makes a new one and the old seat may have a new occupant.
+    /// Looks whether this daemon leads, and begins anew where that has changed.
+    fn look_who_leads(&mut self) {
+        if !self.lead.look(self.settings.leader.as_ref()) {
+            return;
+        }
+        self.revoke(CHANGED);
+        if self.lead.term().is_some() {
+            self.memory.begin_anew();
+            self.last_began = None;
+            self.anew = true;
+        }
+    }
+
+    fn watch_the_other(&mut self, cycle: &Cycle, snapshot: &Snapshot, now: DateTime<Utc>) {
+        let policies = &self.rules.set().policies;
+        let ledger = &mut self.memory.ledger;
+        self.lead.watch_the_other(cycle, snapshot, now, policies, ledger);
+    }
+
+    /// Whether connections to act on are needed although no policy acts: the lock is held by one of them.
+    fn may_lead(&self) -> bool {
+        self.settings.leader.is_some() && self.rules.is_armed()
+    }
+
+    /// Whether this daemon leads, where one of several is to and this database is armed.
+    fn leads(&self) -> Option<bool> {
+        self.may_lead().then_some(self.lead.term().is_some())
+    }
+
+    /// The daemon's own sessions, the newest few: a reconnect makes a new one and the old one's SID may be another session's.
     fn remember_own(&mut self, own: SessionKey) {
         const KEPT: usize = 256;
         if !self.own.contains(&own) {
@@ -454,7 +484,7 @@ impl DatabaseLoop {
         if let Some(blackout) = self.rules.blackout_by_either(now, self.clock.utc()) {
             return Some(blackout);
         }
-        if self.crew.is_lost() {
+        if self.workers.is_lost() {
             return Some(Standstill::Hangs);
         }
         match &self.acting {
@@ -464,7 +494,8 @@ impl DatabaseLoop {
             }
             BatchState::Waiting { .. } | BatchState::Free => {}
         }
-        if let Some(standstill) = self.not_leading(polled) {
+        let leader = self.settings.leader.as_ref().filter(|_| self.rules.is_armed());
+        if let Some(standstill) = leader.and_then(|leader| not_leading(leader, polled)) {
             return Some(standstill);
         }
         let age = self.clock.now().since(polled.began);
@@ -494,19 +525,12 @@ impl DatabaseLoop {
     }
 }
 
-/// Measured spans against a clock in whole seconds: what is less than one is nothing.
+/// A measured span as the database's clock counts: in whole seconds, rounded down.
 fn whole_seconds(span: Duration) -> TimeDelta {
     i64::try_from(span.as_secs())
         .ok()
         .and_then(TimeDelta::try_seconds)
         .unwrap_or(TimeDelta::days(1))
-}
-
-/// The snapshot's time in UTC.
-#[must_use]
-pub(crate) fn utc_of(snapshot: &Snapshot) -> Option<DateTime<Utc>> {
-    let clock = snapshot.clock()?;
-    clock.now.to_utc(clock.utc_offset)
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::daemon::messages::Input;
-use crate::daemon::wishes::{OperatorRequest, OrderStep, Wish};
+use crate::daemon::operator::{KillRequest, OperatorRequest, OrderStep};
 
 /// The databases, by name.
 #[derive(Debug, Default)]
@@ -17,8 +17,8 @@ impl Directory {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = inputs;
     }
 
-    /// Sends a wish to the named database, or to the only one.
-    pub(crate) fn ask(&self, database: Option<&str>, wish: Wish, told: &Sender<OrderStep>) {
+    /// Sends a request to the named database, or to the only one.
+    pub(crate) fn ask(&self, database: Option<&str>, request: KillRequest, told: &Sender<OrderStep>) {
         let inputs = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let names = || inputs.keys().map(|name| &**name).collect::<Vec<_>>().join(", ");
         let chosen = match database {
@@ -34,7 +34,7 @@ impl Directory {
         let failed = match chosen {
             Ok(inputs) => {
                 let told = told.clone();
-                let asked = OperatorRequest { wish, told };
+                let asked = OperatorRequest { request, told };
                 inputs
                     .send(Input::Asked(Box::new(asked)))
                     .err()

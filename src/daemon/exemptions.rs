@@ -149,7 +149,7 @@ fn end_of(day: chrono::NaiveDate, zone: Tz) -> Option<DateTime<Utc>> {
     Some(local.with_timezone(&Utc))
 }
 
-/// What tells one exemption from another. Its place in the file does not: that changes with every line above it.
+/// What identifies an exemption. Its place in the file does not: that changes with every line above it.
 fn key(exemption: &Exemption) -> String {
     let mut hash = Sha256::new();
     let until = exemption.until.map(|until| until.to_string()).unwrap_or_default();

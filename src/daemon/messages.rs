@@ -11,11 +11,11 @@ use chrono::{NaiveDate, TimeDelta};
 use crate::actuator::ending::Ending;
 use crate::checks::{Check, Id, State};
 use crate::clock::Monotonic;
+use crate::daemon::operator::{OperatorRequest, OrderStep};
 use crate::daemon::others::{OtherDaemon, ShownLock, others, own_lock};
 use crate::daemon::ranks::Leader;
 use crate::daemon::siblings::Siblings;
 use crate::daemon::standby::{ConnectionState, StandbyOrder};
-use crate::daemon::wishes::{OperatorRequest, OrderStep};
 use crate::decide::cycle::Done;
 use crate::decide::guard::Warrant;
 use crate::decide::in_force::DatabaseRules;
@@ -194,7 +194,7 @@ impl Polled {
 #[derive(Debug)]
 pub enum ActorOrder {
     /// Check the connections that stand by, and open missing ones.
-    Stand(StandbyOrder),
+    StandBy(StandbyOrder),
     /// Carry out a warrant.
     Act(Box<Task>),
 }
@@ -257,7 +257,7 @@ pub enum Acted {
     /// It has made a connection, whose session must be recognized as the daemon's own.
     Connected(SessionKey),
     /// The state of the connections that stand by.
-    Standing(Vec<ConnectionState>),
+    Standby(Vec<ConnectionState>),
     /// A warrant was carried out; with the sum of the steps of the database's clock when it was given.
     Done(Box<Done>, TimeDelta),
     /// An intent could not be written, so its warrant was not carried out.
@@ -265,5 +265,5 @@ pub enum Acted {
     /// It could not connect, so its warrant was not carried out.
     Unreachable(Box<Error>),
     /// The warrant is used up, and another may follow; with the instances of its connections.
-    Through(Vec<u32>),
+    Finished(Vec<u32>),
 }

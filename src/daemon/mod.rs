@@ -18,6 +18,7 @@ pub mod database;
 pub(crate) mod directory;
 pub(crate) mod exemptions;
 pub mod messages;
+pub mod operator;
 mod others;
 pub mod pause;
 pub(crate) mod peers;
@@ -29,7 +30,6 @@ pub(crate) mod service;
 pub(crate) mod siblings;
 pub mod standby;
 pub mod watcher;
-pub mod wishes;
 
 use std::collections::BTreeMap;
 use std::io;
@@ -39,11 +39,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use crate::actuator::carry_out::Witness;
+use crate::actuator::carry_out::StepRecorder;
 use crate::clock::{Clock, Monotonic};
 use crate::config::{self, Config, LoginConfig, SecretError};
 use crate::daemon::accounts::AccountMemory;
-use crate::daemon::database::{DatabaseLoop, Hire, Threads, Watcher};
+use crate::daemon::database::{DatabaseLoop, StartWorker, Threads, Watcher};
 use crate::daemon::messages::{Input, Settings};
 use crate::daemon::others::ShownLock;
 use crate::daemon::pause::Switch;
@@ -80,8 +80,8 @@ pub struct Start<'a> {
     pub memory: &'a dyn Fn(&config::DatabaseConfig) -> Memory,
     /// Makes the watcher of a database.
     pub watcher: &'a dyn Fn(&config::DatabaseConfig) -> Box<dyn Watcher>,
-    /// Makes what makes the witnesses of a database, one for each thread that acts on it.
-    pub witness: &'a dyn Fn(&config::DatabaseConfig) -> Witnesses,
+    /// Makes what makes the recorders of a database, one for each thread that acts on it.
+    pub recorder: &'a dyn Fn(&config::DatabaseConfig) -> StepRecorders,
 }
 
 impl Start<'_> {
@@ -100,8 +100,8 @@ impl Start<'_> {
     }
 }
 
-/// Makes a witness.
-pub type Witnesses = Box<dyn Fn() -> Box<dyn Witness + Send> + Send>;
+/// Makes a recorder.
+pub type StepRecorders = Box<dyn Fn() -> Box<dyn StepRecorder + Send> + Send>;
 
 /// The databases' running loops.
 pub struct RunningDatabases {
@@ -113,7 +113,7 @@ pub struct RunningDatabases {
     over: Arc<AtomicBool>,
 }
 
-/// How often the kill switch is read for the loops, which never wait for a disk. Who pauses by the command is not waited for, and
+/// How often the kill switch is read for the loops, which never wait for a disk. A pause by the command does not wait for it, and
 /// before each statement it is read in any case.
 const LOOKS: Duration = Duration::from_secs(1);
 
@@ -171,21 +171,21 @@ impl Member {
         let reach = SharedReach::new(reach);
         let clock = || Arc::clone(&start.clock);
         let poller = poller::start(reach.clone(), clock(), asks, inputs.clone())?;
-        let witness = (start.witness)(database);
-        let (actors, of_loop) = (Actors::default(), witness());
+        let recorder = (start.recorder)(database);
+        let (actors, of_loop) = (Actors::default(), recorder());
         let one_more = {
             let (reach, clock, switch) = (reach.clone(), clock(), Arc::clone(&start.switch));
             let (inputs, actors) = (inputs.clone(), Arc::clone(&actors));
             move |number| {
                 let (act, orders) = channel();
                 let shared = (Arc::clone(&clock), Arc::clone(&switch));
-                let actor = actor::start(reach.clone(), shared, witness(), orders, (number, inputs.clone()))?;
+                let actor = actor::start(reach.clone(), shared, recorder(), orders, (number, inputs.clone()))?;
                 lock(&actors).push(actor);
                 io::Result::Ok(act)
             }
         };
         let name = Arc::clone(&database.name);
-        let hire: Hire = Box::new(move |number| {
+        let start_worker: StartWorker = Box::new(move |number| {
             let hired = one_more(number);
             if let Err(error) = &hired {
                 tracing::error!(
@@ -201,7 +201,7 @@ impl Member {
             Arc::new(DatabaseRules::of(database, start.dry_run, Arc::clone(&start.set))),
             (start.memory)(database),
             clock(),
-            Threads { ask, hire },
+            Threads { ask, start_worker },
             ((start.watcher)(database), of_loop),
         );
         let engine = thread::Builder::new()

@@ -23,7 +23,8 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 
 use crate::clock::{Clock, Monotonic};
-use crate::daemon::wishes::LONGEST_REASON;
+use crate::daemon::operator::LONGEST_REASON;
+use crate::session::time::iso;
 use crate::terminal::visible::visible;
 
 /// At most this many bytes of the file are read.
@@ -59,7 +60,7 @@ impl fmt::Display for Pause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "paused by {}", visible(&self.by))?;
         if let Some(since) = self.since {
-            write!(f, " since {}", since.format("%Y-%m-%dT%H:%M:%SZ"))?;
+            write!(f, " since {}", iso(since))?;
         }
         if !self.reason.is_empty() {
             write!(f, ": {}", visible(&self.reason))?;
@@ -298,7 +299,7 @@ impl Switch {
 
     /// Sets the switch. When this returns, no further statement begins.
     pub(crate) fn pause(&self, pause: &Pause) -> Moved {
-        // The disk may not answer: it is asked when nothing begins any more.
+        // The disk may not answer, so it is written to after no statement can begin any more.
         let (under_way, told) = {
             let mut inner = self.lock();
             inner.moved += 1;

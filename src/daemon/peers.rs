@@ -14,7 +14,7 @@ use std::os::unix::net::UnixStream;
 use rustix::net::sockopt::socket_peercred;
 use rustix::process::{Uid, geteuid};
 
-use crate::daemon::wishes::LONGEST_REASON;
+use crate::daemon::operator::LONGEST_REASON;
 
 /// The longest name of who asks, in bytes.
 const LONGEST_NAME: usize = 64;

@@ -31,7 +31,7 @@ pub struct Poller {
     clock: Arc<dyn Clock>,
     slot: ConnectSlot,
     connected: Option<Connected>,
-    /// A connection, and since when it is there, over which the database could not be found out about: a right is missing. The next
+    /// A connection, and since when it is open, over which the probe failed because a right is missing. The next
     /// attempt uses it, so that no log-in is made for each.
     unknown: Option<(Box<dyn Connection>, Monotonic)>,
     /// Since when the texts of sessions are read as bytes, if they are.

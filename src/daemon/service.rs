@@ -190,7 +190,7 @@ impl Parts {
                     &self.state,
                 )))
             },
-            witness: &|database| {
+            recorder: &|database| {
                 let (name, place) = (Arc::clone(&database.name), database.place());
                 let sink = Arc::clone(&self.sink);
                 Box::new(move || Box::new(Clerk::new((&name, &place), Arc::clone(&sink))))

@@ -16,7 +16,7 @@ use crate::decide::ledger::{LedgerEntry, later};
 use crate::journal::read::History;
 use crate::oracle::identity::DatabaseIdentity;
 
-/// All connected entries, and what those did that are there no longer.
+/// All connected entries, and what removed entries did.
 #[derive(Debug, Default)]
 pub struct Siblings(Mutex<Household>);
 

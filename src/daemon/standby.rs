@@ -178,7 +178,7 @@ impl Standby {
         }
     }
 
-    /// Whose connections an action on this instance takes: any instance's for `None`.
+    /// The instance whose connection an action on this instance takes; any instance's for `None`.
     #[must_use]
     pub(crate) fn place_of(&self, inst_id: u32) -> Option<u32> {
         match &self.needed {

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::actuator::carry_out::{Answered, Intending, Witness};
+use crate::actuator::carry_out::{Answered, Intending, StepRecorder};
 use crate::checks::Check;
 use crate::clock::Clock;
 use crate::daemon::database::{CycleView, Watcher};
@@ -37,7 +37,7 @@ pub struct EventWatcher {
     up: Option<bool>,
     /// Why the database is down, as it was last told.
     cause: Option<String>,
-    standing: Vec<(Option<u32>, bool)>,
+    connections: Vec<(Option<u32>, bool)>,
     /// Connections for actions that do not come back from a call.
     hanging: usize,
     said: Vec<String>,
@@ -47,7 +47,7 @@ pub struct EventWatcher {
     noted: Vec<String>,
 }
 
-/// What tells one cause of an outage from another: that nobody answers, else the number of the error if it has one, else its text without
+/// What identifies the cause of an outage: that nobody answers, else the number of the error if it has one, else its text without
 /// what differs from one attempt to the next (counts, and the identifier that newer clients give to each connection).
 fn cause_of(error: &Error, next: &str) -> String {
     if error.timed_out {
@@ -113,7 +113,7 @@ impl EventWatcher {
             reports: Some(Reports::new(state, clock)),
             up: None,
             cause: None,
-            standing: Vec::new(),
+            connections: Vec::new(),
             hanging: 0,
             said: Vec::new(),
             stopped: None,
@@ -151,7 +151,7 @@ impl EventWatcher {
     fn tell_acting(&self) {
         self.record(&Event::Acting {
             database: Arc::clone(&self.database),
-            connections: self.standing.clone(),
+            connections: self.connections.clone(),
             hanging: self.hanging,
         });
     }
@@ -322,7 +322,7 @@ impl Watcher for EventWatcher {
         tracing::warn!(database = &*self.database, step, "{message}");
     }
 
-    fn standing(&mut self, _: &str, places: &[ConnectionState]) {
+    fn standby(&mut self, _: &str, places: &[ConnectionState]) {
         // If none is open, acting has failed, which is reported as such.
         let some_stand = places.iter().any(|place| place.stands);
         for error in places
@@ -337,8 +337,8 @@ impl Watcher for EventWatcher {
             });
         }
         let now: Vec<(Option<u32>, bool)> = places.iter().map(|place| (place.inst_id, place.stands)).collect();
-        if self.standing != now {
-            self.standing = now;
+        if self.connections != now {
+            self.connections = now;
             self.tell_acting();
         }
     }
@@ -384,7 +384,7 @@ impl Clerk {
     }
 }
 
-impl Witness for Clerk {
+impl StepRecorder for Clerk {
     fn abandon(&mut self, why: &str) -> Vec<Done> {
         let mut open: Vec<Arc<Intent>> = self.intents.drain().map(|(_, intent)| intent).collect();
         open.sort_by_key(|intent| intent.id);

@@ -1,11 +1,11 @@
-//! The database's clock against the host's: how a step of the one is told from time that passed.
+//! The database's clock against the host's: how a step of a clock is distinguished from time that passed.
 //!
 //! Snapshots are dated by the database's clock, and budgets, holds, followed sessions and suspensions go by these dates. A clock
 //! that is set forward by two hours would let two hours pass in a moment: budgets would be free again and holds served. So the
 //! time between two snapshots is compared with the time by the host's monotonic clock. Beyond [`TOLERANCE`] the
 //! difference is a step, and time that only a step shows has not passed: see [`crate::decide::cycle::Memory::reconcile`].
 //!
-//! - A step of less than [`TOLERANCE`] is not told from a slow answer. It serves no hold, because a hold goes by both clocks (see
+//! - A step of less than [`TOLERANCE`] cannot be distinguished from a slow answer. It serves no hold, because a hold goes by both clocks (see
 //!   [`crate::decide::hold`]); a budget ends that much earlier.
 //! - The host's monotonic clock stands still while the host is suspended. What passed then is taken for a step, which spares.
 //! - After a restart only the host's time of day is there to compare with, and either clock may have been set. A difference then
@@ -21,7 +21,7 @@ use crate::quantity::Span;
 
 /// The two clocks may differ by this much over the time between two snapshots: slow answers, clocks of two instances, and clocks
 /// that are corrected little by little.
-pub const TOLERANCE: TimeDelta = TimeDelta::minutes(10);
+pub(crate) const TOLERANCE: TimeDelta = TimeDelta::minutes(10);
 
 /// The host's clocks when the reading of a snapshot began.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,7 +58,7 @@ pub struct Clocks {
 impl Clocks {
     /// For a daemon that has just started: the newest action in its journal was dated this much later than it was written.
     #[must_use]
-    pub fn restored(ahead: Option<TimeDelta>) -> Clocks {
+    pub(crate) fn restored(ahead: Option<TimeDelta>) -> Clocks {
         Clocks {
             journalled: ahead,
             ..Clocks::default()

@@ -67,7 +67,7 @@ impl Memory {
         Some(step)
     }
 
-    /// Adds to a new snapshot what only the ones before it can tell, among the columns that are `wanted`. `unbroken` says whether the
+    /// Adds to a new snapshot the `wanted` columns that need the snapshots before it. `unbroken` says whether the
     /// snapshot before it is near enough.
     pub(crate) fn add_rates(&mut self, snapshot: &mut Snapshot, wanted: Columns, unbroken: bool) {
         if !unbroken {
@@ -124,33 +124,33 @@ pub struct Cycle {
 }
 
 /// Runs the steps on a complete snapshot.
-pub fn cycle(memory: &mut Memory, snapshot: &Snapshot, readings: Readings, terms: &CycleInput<'_>) -> Cycle {
-    let set = terms.rules.set();
+pub fn cycle(memory: &mut Memory, snapshot: &Snapshot, readings: Readings, input: &CycleInput<'_>) -> Cycle {
+    let set = input.rules.set();
     let verified = memory
         .following
-        .verify(snapshot, terms.now, |followed| patience(set, followed));
+        .verify(snapshot, input.now, |followed| patience(set, followed));
     for not_sent in verified.iter().filter(|one| one.proof == Proof::NotSent) {
         memory.refills.forget(not_sent.followed.action_id);
     }
-    memory.ledger.settle(terms.now);
+    memory.ledger.settle(input.now);
     memory.reported.keep_only(snapshot);
-    let returns = memory.refills.observe(snapshot, terms.now);
-    let aftermaths = memory.rehearsals.observe(snapshot, terms.now, terms.unbroken);
-    let matches = Matches::of(set, terms.here.running(), snapshot);
+    let returns = memory.refills.observe(snapshot, input.now);
+    let aftermaths = memory.rehearsals.observe(snapshot, input.now, input.unbroken);
+    let matches = Matches::of(set, input.here.running(), snapshot);
     let moment = SnapshotTime {
-        now: terms.now,
-        read_in: terms.read_in,
-        unbroken: terms.unbroken,
-        passed: memory.clocks.passed_at(terms.now),
+        now: input.now,
+        read_in: input.read_in,
+        unbroken: input.unbroken,
+        passed: memory.clocks.passed_at(input.now),
     };
     memory
         .holds
-        .update(snapshot, set, terms.here.running(), &matches, moment);
-    memory.gates.update(set, terms.here.running(), snapshot, readings);
+        .update(snapshot, set, input.here.running(), &matches, moment);
+    memory.gates.update(set, input.here.running(), snapshot, readings);
     let situation = Situation {
-        rules: terms.rules,
-        here: terms.here,
-        facts: terms.facts,
+        rules: input.rules,
+        here: input.here,
+        facts: input.facts,
         matches: &matches,
         holds: &memory.holds,
         following: &memory.following,
@@ -158,11 +158,11 @@ pub fn cycle(memory: &mut Memory, snapshot: &Snapshot, readings: Readings, terms
         reported: &memory.reported,
         gates: &memory.gates,
         refills: &memory.refills,
-        now: terms.now,
-        assume_held: terms.assume_held,
+        now: input.now,
+        assume_held: input.assume_held,
     };
     let plan = plan(snapshot, &situation);
-    let ruling = rule(&plan, snapshot, &situation, &memory.ledger, terms.standstill);
+    let ruling = rule(&plan, snapshot, &situation, &memory.ledger, input.standstill);
     Cycle {
         verified,
         returns,
@@ -172,15 +172,15 @@ pub fn cycle(memory: &mut Memory, snapshot: &Snapshot, readings: Readings, terms
     }
 }
 
-/// Judges an operator's order on the snapshot that the last cycle ran on. `terms` are those of [`DatabaseRules::for_order`]. What the
+/// Judges an operator's order on the snapshot that the last cycle ran on. `input` are those of [`DatabaseRules::for_order`]. What the
 /// database remembers counts, and nothing of it changes: what is done about the order is remembered as any action is.
-pub(crate) fn judge(memory: &Memory, snapshot: &Snapshot, terms: &CycleInput<'_>) -> Cycle {
-    let running = terms.here.running();
-    let matches = Matches::of(terms.rules.set(), running, snapshot);
+pub(crate) fn judge(memory: &Memory, snapshot: &Snapshot, input: &CycleInput<'_>) -> Cycle {
+    let running = input.here.running();
+    let matches = Matches::of(input.rules.set(), running, snapshot);
     let situation = Situation {
-        rules: terms.rules,
-        here: terms.here,
-        facts: terms.facts,
+        rules: input.rules,
+        here: input.here,
+        facts: input.facts,
         matches: &matches,
         holds: &Holds::default(),
         following: &memory.following,
@@ -188,11 +188,11 @@ pub(crate) fn judge(memory: &Memory, snapshot: &Snapshot, terms: &CycleInput<'_>
         reported: &memory.reported,
         gates: &Gates::default(),
         refills: &memory.refills,
-        now: terms.now,
+        now: input.now,
         assume_held: false,
     };
     let plan = plan(snapshot, &situation);
-    let ruling = rule(&plan, snapshot, &situation, &memory.ledger, terms.standstill);
+    let ruling = rule(&plan, snapshot, &situation, &memory.ledger, input.standstill);
     Cycle {
         verified: Vec::new(),
         returns: Vec::new(),
@@ -241,9 +241,9 @@ pub struct Done {
     pub(crate) sql_exec: Option<(String, Option<i64>)>,
     /// Whether a statement was sent, whatever its outcome.
     pub(crate) sent: bool,
-    /// What was in the way of it, if it was refused before anything was done.
+    /// What prevented it, if it was refused before anything was done.
     pub(crate) hindrance: Option<Hindrance>,
-    /// By what the session's next call is seen, as it was in the snapshot behind the action.
+    /// The values that will show the session's next call, as they were in the snapshot behind the action.
     pub(crate) seen: Option<CallSigns<'static>>,
     /// Whether its STATUS was KILLED there.
     pub(crate) was_killed: bool,
@@ -326,7 +326,7 @@ pub fn remember(memory: &mut Memory, done: Done) {
         }
         return;
     }
-    // What stands in the way of every session says nothing of this one, which may be tried when that is over.
+    // What prevents an action on every session says nothing about this one, which may be tried when that is over.
     if done.mode == RunMode::Enforce && !matches!(done.hindrance, Some(Hindrance::Database(_))) {
         memory.following.attempted(done.key, done.outcome, done.at, done.sent);
     }

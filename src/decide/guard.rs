@@ -27,19 +27,20 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 
+use crate::decide::eligibility::{Eligibility, Objection, StateFrom};
 use crate::decide::guard::allowance::{Allowance, Permitted};
 pub(crate) use crate::decide::guard::decoy::{Again, Decoy};
-pub(crate) use crate::decide::guard::recheck::{Going, Surroundings};
+pub(crate) use crate::decide::guard::recheck::Surroundings;
 pub use crate::decide::guard::statement::{LastStep, Statement, Wording};
 use crate::decide::in_force::{EffectiveLimits, InForce, RunMode};
 use crate::decide::ledger::Ledger;
 use crate::decide::matches::matched_rows;
 use crate::decide::order::OperatorOrder;
 use crate::decide::plan::{Plan, PlanEntry, PolicyPlan, Situation};
-use crate::decide::protect::{ProtectionFacts, because};
+use crate::decide::protect::{ProtectionFacts, why_protected};
 use crate::decide::reason::{About, Obstacle, OpenBreaker, Refusal, Spared, Standing, Suspended, Verdict, Why};
 use crate::decide::refill::ClientGroup;
-use crate::decide::standing::{AskedSessions, Because, InTheWay};
+use crate::decide::shared_process::{ProcessSharer, ends_unrecorded, means_for, must_stay};
 use crate::decide::standstill::Standstill;
 use crate::decide::under_way::Begun;
 use crate::policy::model::{Action, Policy, PolicySet};
@@ -222,7 +223,7 @@ pub fn rule(
                 }
                 standing @ (Standing::Pending { .. }
                 | Standing::Protected(_)
-                | Standing::Accompanied(_)
+                | Standing::SharedProcess(_)
                 | Standing::Exempt(_)
                 | Standing::Followed(_)) => Why::Standing(standing.clone()),
             };
@@ -231,7 +232,7 @@ pub fn rule(
                 Standing::Ready
                 | Standing::Pending { .. }
                 | Standing::Protected(_)
-                | Standing::Accompanied(_)
+                | Standing::SharedProcess(_)
                 | Standing::Exempt(_)
                 | Standing::Followed(_) => (policy.action, false),
             };
@@ -357,56 +358,51 @@ pub fn still_deserved(
     today: chrono::NaiveDate,
 ) -> Result<usize, Spared> {
     let row = again.find(warrant.key).ok_or(Spared::Gone)?;
-    deserves(warrant, again, row, facts, limits, today).map(|()| row)
+    let policy = warrant.policy();
+    let state_from = if warrant.escalates {
+        StateFrom::OwnAction
+    } else {
+        StateFrom::Itself
+    };
+    let sessions = Eligibility::of(again, facts, limits, &warrant.set.exemptions, today);
+    let matches = matched_rows(policy, again).contains(&row);
+    match sessions.objection(policy, row, matches, state_from) {
+        None => Ok(row),
+        Some(objection) => Err(spared(objection, again, row)),
+    }
 }
 
-/// Checks that another session, which would end together with the warrant's, deserves it as well. One that is gone, or whose SID
-/// has another session, is no obstacle; one that is KILLED ends anyway, but its other protections apply.
-///
-/// # Errors
-/// Why it is spared.
-pub(crate) fn deserved_by_another(
+/// Why the server process of the warrant's session may not end because of another session that it serves, if so. One that is gone,
+/// or whose SID has another session, is no obstacle.
+pub(crate) fn stopped_by_another(
     warrant: &Warrant,
     again: &Snapshot,
     (sid, serial): (u32, u32),
     facts: &ProtectionFacts,
     limits: &EffectiveLimits,
     today: chrono::NaiveDate,
-) -> Result<(), Spared> {
+) -> Option<String> {
     let is_there = |row: &usize| {
         again.id(*row, Column::InstId) == Some(warrant.key.inst_id)
             && again.id(*row, Column::Sid) == Some(sid)
             && again.id(*row, Column::Serial) == Some(serial)
     };
-    match (0..again.rows()).find(is_there) {
-        None => Ok(()),
-        Some(row) => deserves(warrant, again, row, facts, limits, today),
+    let row = (0..again.rows()).find(is_there)?;
+    let policy = warrant.policy();
+    let sessions = Eligibility::of(again, facts, limits, &warrant.set.exemptions, today);
+    let matches = matched_rows(policy, again).contains(&row);
+    let who = format!("{sid},{serial},@{}", warrant.key.inst_id);
+    match means_for(&sessions, row, policy, matches) {
+        ProcessSharer::MustStay(what) => Some(must_stay(&who, &spared(what, again, row).to_string())),
+        ProcessSharer::EndsUnrecorded => Some(ends_unrecorded(&who)),
+        ProcessSharer::EndsAnyway => None,
     }
 }
 
-fn deserves(
-    warrant: &Warrant,
-    again: &Snapshot,
-    row: usize,
-    facts: &ProtectionFacts,
-    limits: &EffectiveLimits,
-    today: chrono::NaiveDate,
-) -> Result<(), Spared> {
-    let policy = warrant.policy();
-    // Every protection of the other session spares it, except that it is being ended already.
-    let because = if warrant.escalates || again.key(row) != Some(warrant.key) {
-        Because::OwnAction
-    } else {
-        Because::Itself
-    };
-    let sessions = AskedSessions::of(again, facts, limits, &warrant.set.exemptions, today);
-    let matches = matched_rows(policy, again).contains(&row);
-    match sessions.in_the_way(policy, row, matches, because) {
-        None => Ok(()),
-        Some(InTheWay::Protected(protection)) => {
-            Err(Spared::Protected(protection, self::because(protection, again, row)))
-        }
-        Some(InTheWay::Exempt(_)) => Err(Spared::Exempt),
-        Some(InTheWay::NoMatch) => Err(Spared::ConditionNoLongerHolds),
+fn spared(objection: Objection, again: &Snapshot, row: usize) -> Spared {
+    match objection {
+        Objection::Protected(protection) => Spared::Protected(protection, why_protected(protection, again, row)),
+        Objection::Exempt(_) => Spared::Exempt,
+        Objection::NoMatch => Spared::ConditionNoLongerHolds,
     }
 }

@@ -66,8 +66,7 @@ pub(crate) fn depends_on_use(policy: &Policy) -> bool {
 /// When a session began to do what it does, or to do nothing: LAST_CALL_ET before the snapshot. In UTC, by the database's clock.
 #[must_use]
 pub(crate) fn last_use(snapshot: &Snapshot, row: usize) -> Option<DateTime<Utc>> {
-    let clock = snapshot.clock()?;
-    let now = clock.now.to_utc(clock.utc_offset)?;
+    let now = snapshot.utc()?;
     let ago = TimeDelta::try_seconds(snapshot.number(row, Column::LastCallEt)?)?;
     now.checked_sub_signed(ago)
 }
@@ -91,7 +90,7 @@ struct PolicyHolds {
 pub(crate) struct SnapshotTime {
     /// When the database's clock was read, at the beginning.
     pub(crate) now: DateTime<Utc>,
-    /// A row was read perhaps as late as this after that.
+    /// How much later a row may have been read.
     pub(crate) read_in: TimeDelta,
     /// Whether the snapshot before it is near enough for holds to go on.
     pub(crate) unbroken: bool,

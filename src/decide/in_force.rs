@@ -193,9 +193,9 @@ impl InForce {
     ///
     /// - A real action has happened, for everybody.
     /// - What a dry run assumed has not happened for a policy that acts.
-    /// - A policy in `mode: dry-run` meets everything, as it would if it were enforced.
+    /// - A policy in `mode: dry-run` counts everything, as it would if it were enforced.
     /// - A policy in `mode: enforce` on an unarmed database rehearses: it reckons with what other rehearsing policies assumed,
-    ///   but not what a policy in `mode: dry-run` did, which would take nothing from it in earnest either. So arming the
+    ///   but not what a policy in `mode: dry-run` did, which takes nothing from it on an armed database either. So arming the
     ///   database changes the last step alone.
     #[must_use]
     pub(crate) fn reckons_with(self, set: &PolicySet, mode: RunMode, by: &str) -> bool {

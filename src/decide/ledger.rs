@@ -100,7 +100,7 @@ impl Ledger {
         }
     }
 
-    /// Takes every budget for used up until its period has passed since the last action that may be unknown, which was this long ago.
+    /// Counts every budget as used up until its period has passed since the last action that may be unknown, which was this long ago.
     pub(crate) fn distrust(&mut self, why: Arc<str>, ago: TimeDelta) {
         self.unknown = Some(UnknownActions { why, last: Err(ago) });
     }

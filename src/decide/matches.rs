@@ -3,23 +3,26 @@
 use std::rc::Rc;
 
 use crate::decide::evaluate::Evaluation;
+use crate::decide::evaluate::truth::Truths;
 use crate::decide::in_force::InForce;
 use crate::policy::model::{Policy, PolicySet};
 use crate::session::snapshot::Snapshot;
 
-/// Which sessions a policy's condition holds for: `(when) AND NOT (unless)` TRUE, nothing else.
+/// The truth of a policy's whole condition, `(when) AND NOT (unless)`, for each session. The policy selects those for which it is TRUE.
 #[must_use]
-pub(crate) fn matched_rows(policy: &Policy, snapshot: &Snapshot) -> Vec<usize> {
-    matched(policy, &mut Evaluation::of(snapshot))
-}
-
-fn matched(policy: &Policy, evaluation: &mut Evaluation<'_>) -> Vec<usize> {
+pub(crate) fn selects(policy: &Policy, evaluation: &mut Evaluation<'_>) -> Rc<Truths> {
     let when = evaluation.truths(&policy.when);
     let Some(unless) = &policy.unless else {
-        return when.true_rows().collect();
+        return when;
     };
     let spares = Rc::unwrap_or_clone(evaluation.truths(unless));
-    (!spares).and(&when).true_rows().collect()
+    Rc::new((!spares).and(&when))
+}
+
+/// The sessions that a policy selects.
+#[must_use]
+pub(crate) fn matched_rows(policy: &Policy, snapshot: &Snapshot) -> Vec<usize> {
+    selects(policy, &mut Evaluation::of(snapshot)).true_rows().collect()
 }
 
 /// The rows that the conditions of the policies in force hold for.
@@ -33,7 +36,8 @@ impl Matches {
         let mut evaluation = Evaluation::of(snapshot);
         let of_policy = |in_force: &InForce| {
             let index = in_force.index();
-            (index, matched(&set.policies[index], &mut evaluation))
+            let selected = selects(&set.policies[index], &mut evaluation);
+            (index, selected.true_rows().collect())
         };
         Matches(running.iter().map(of_policy).collect())
     }

@@ -4,8 +4,10 @@
 
 pub mod clocks;
 pub mod cycle;
+pub(crate) mod eligibility;
 pub mod evaluate;
 pub mod floor;
+pub(crate) mod going;
 pub mod guard;
 pub mod hold;
 pub mod in_force;
@@ -20,7 +22,7 @@ pub mod protect;
 pub(crate) mod rates;
 pub mod reason;
 pub mod refill;
-pub(crate) mod standing;
+pub(crate) mod shared_process;
 pub(crate) mod standstill;
 pub mod under_way;
 pub mod used_again;

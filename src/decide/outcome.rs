@@ -9,6 +9,7 @@ use chrono::{DateTime, Utc};
 
 use crate::checks::Check;
 use crate::policy::model::Action;
+use crate::session::time::iso;
 use crate::words::words;
 
 words! {
@@ -147,7 +148,6 @@ pub enum Earlier {
 
 impl fmt::Display for Earlier {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        const TIME: &str = "%Y-%m-%dT%H:%M:%SZ";
         match self {
             Earlier::Reported => f.write_str("reported already; a session is reported once"),
             Earlier::UnderWay => f.write_str("an action on it is under way"),
@@ -161,8 +161,8 @@ impl fmt::Display for Earlier {
                 f,
                 "the outcome of action {action_id} ({action}, begun {}) is unknown: the daemon ended or the connection broke before its \
                  answer was recorded; if the session is still there at {}, it can be acted on again",
-                since.format(TIME),
-                until.format(TIME)
+                iso(*since),
+                iso(*until)
             ),
         }
     }

@@ -6,30 +6,31 @@
 //! protection applies; no exemption applies; no earlier action on the session is followed; the condition has held for long
 //! enough. A session that passes all of them is ready.
 
-pub(crate) mod company;
+mod processes;
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 
+use crate::decide::eligibility::{Eligibility, Objection, StateFrom};
+use crate::decide::going::is_assumed_gone;
 use crate::decide::hold::{Hold, Holds};
 use crate::decide::in_force::{DatabaseRules, EffectiveLimits, Here, InForce, RunMode};
 use crate::decide::ledger::Reported;
 use crate::decide::matches::Matches;
 use crate::decide::outcome::Earlier;
-use crate::decide::plan::company::Processes;
+use crate::decide::plan::processes::Processes;
 use crate::decide::pressure::Gates;
 use crate::decide::protect::ProtectionFacts;
 use crate::decide::reason::Standing;
 use crate::decide::refill::Refills;
-use crate::decide::standing::{AskedSessions, Because, InTheWay};
 use crate::decide::under_way::UnderWay;
 use crate::decide::verify::{Followed, Following};
 use crate::policy::model::{Action, OrderKey, Policy, PolicySet};
 use crate::session::SessionKey;
 use crate::session::column::Column;
-use crate::session::snapshot::{Snapshot, SnapshotSource};
+use crate::session::snapshot::Snapshot;
 
 /// What a plan is made from besides the snapshot.
 #[derive(Clone, Copy, Debug)]
@@ -150,11 +151,6 @@ struct LadderStep {
     next: Action,
 }
 
-/// Whether a dry run assumes that the session ended.
-fn is_assumed_gone(followed: &Followed) -> bool {
-    followed.mode == RunMode::DryRun && followed.action.ends_session()
-}
-
 /// One policy's part of a plan.
 #[derive(Clone, Debug)]
 pub(crate) struct PolicyPlan {
@@ -193,7 +189,7 @@ pub struct Plan {
 pub fn plan(snapshot: &Snapshot, situation: &Situation<'_>) -> Plan {
     let today = situation.rules.today(situation.now);
     let exemptions = &situation.set().exemptions;
-    let sessions = AskedSessions::of(snapshot, situation.facts, situation.limits(), exemptions, today);
+    let sessions = Eligibility::of(snapshot, situation.facts, situation.limits(), exemptions, today);
     let mut plan = Plan::default();
     let users = user_sessions(snapshot);
     let processes = Processes::of(snapshot, situation, &sessions);
@@ -223,7 +219,7 @@ pub fn plan(snapshot: &Snapshot, situation: &Situation<'_>) -> Plan {
         let escalating: HashSet<usize> = entries.iter().map(|entry| entry.row).collect();
         entries.extend(
             rows.into_iter()
-                .filter(|row| readable(snapshot, *row) && !escalating.contains(row))
+                .filter(|row| snapshot.is_read_completely(*row) && !escalating.contains(row))
                 .map(|row| entry(row, *in_force, snapshot, situation, &sessions)),
         );
         processes.spare(&mut entries, *in_force, matched);
@@ -254,7 +250,7 @@ fn escalations(
     in_force: InForce,
     snapshot: &Snapshot,
     situation: &Situation<'_>,
-    sessions: &AskedSessions<'_>,
+    sessions: &Eligibility<'_>,
 ) -> Vec<PlanEntry> {
     let policy = &situation.set().policies[in_force.index()];
     if policy.escalate.is_empty() {
@@ -270,13 +266,13 @@ fn escalations(
             return None;
         }
         let matches = matched.contains(&row);
-        if !readable(snapshot, row) || !sessions.is_wanted(row, matches, Because::OwnAction) {
+        if !snapshot.is_read_completely(row) || !sessions.is_selected(row, matches, StateFrom::OwnAction) {
             return None;
         }
-        let standing = match sessions.in_the_way(policy, row, matches, Because::OwnAction) {
-            Some(InTheWay::Protected(protection)) => Standing::Protected(protection),
-            Some(InTheWay::Exempt(exemption)) => Standing::Exempt(exemption),
-            Some(InTheWay::NoMatch) => return None,
+        let standing = match sessions.objection(policy, row, matches, StateFrom::OwnAction) {
+            Some(Objection::Protected(protection)) => Standing::Protected(protection),
+            Some(Objection::Exempt(exemption)) => Standing::Exempt(exemption),
+            Some(Objection::NoMatch) => return None,
             None => Standing::Escalating { last, next },
         };
         Some(PlanEntry {
@@ -291,27 +287,19 @@ fn escalations(
     rows.into_iter().filter_map(due).collect()
 }
 
-/// Whether the session's instance was read completely; otherwise the session is unknown. Saved snapshots do not record it.
-pub(crate) fn readable(snapshot: &Snapshot, row: usize) -> bool {
-    snapshot.source() == SnapshotSource::Saved
-        || snapshot
-            .id(row, Column::InstId)
-            .is_none_or(|inst_id| snapshot.is_complete(inst_id))
-}
-
 fn entry(
     row: usize,
     in_force: InForce,
     snapshot: &Snapshot,
     situation: &Situation<'_>,
-    sessions: &AskedSessions<'_>,
+    sessions: &Eligibility<'_>,
 ) -> PlanEntry {
     let policy = &situation.set().policies[in_force.index()];
     let key = snapshot.key(row);
-    let standing = match (sessions.in_the_way(policy, row, true, Because::Itself), key) {
-        (Some(InTheWay::Protected(protection)), _) => Standing::Protected(protection),
-        (Some(InTheWay::Exempt(exemption)), _) => Standing::Exempt(exemption),
-        (Some(InTheWay::NoMatch), _) => unreachable!("the entries of a plan are those that match"),
+    let standing = match (sessions.objection(policy, row, true, StateFrom::Itself), key) {
+        (Some(Objection::Protected(protection)), _) => Standing::Protected(protection),
+        (Some(Objection::Exempt(exemption)), _) => Standing::Exempt(exemption),
+        (Some(Objection::NoMatch), _) => unreachable!("the entries of a plan are those that match"),
         (None, None) => unreachable!("a session without a key is protected as unidentified"),
         (None, Some(key)) => match earlier(policy, in_force, snapshot, situation, row, key) {
             Some(earlier) => match again(in_force, situation, key) {
@@ -322,7 +310,7 @@ fn entry(
                     },
                     pending @ (Standing::Pending { .. }
                     | Standing::Protected(_)
-                    | Standing::Accompanied(_)
+                    | Standing::SharedProcess(_)
                     | Standing::Exempt(_)
                     | Standing::Followed(_)
                     | Standing::Escalating { .. }) => pending,
@@ -428,7 +416,7 @@ fn count_candidates(entries: &[PlanEntry], in_force: InForce, situation: &Situat
                 Standing::Ready | Standing::Pending { .. } | Standing::Followed(_) | Standing::Escalating { .. },
                 None,
             )
-            | (Standing::Protected(_) | Standing::Accompanied(_) | Standing::Exempt(_), _) => {}
+            | (Standing::Protected(_) | Standing::SharedProcess(_) | Standing::Exempt(_), _) => {}
         }
     }
     count

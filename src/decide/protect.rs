@@ -61,24 +61,16 @@ impl Under {
         Under(self.0 | other.0)
     }
 
-    /// The set without one protection.
-    #[must_use]
-    pub(crate) fn without(self, protection: Protection) -> Under {
-        Under(self.0 & !(1 << protection as u16))
-    }
-
     /// Whether the set has this protection.
     #[must_use]
     pub(crate) fn contains(self, protection: Protection) -> bool {
         self.0 >> (protection as u16) & 1 == 1
     }
 
-    /// The first protection, in the order of checking, that the policy does not lift.
-    #[must_use]
-    pub(crate) fn first_not_lifted(self, allow: &[Protection]) -> Option<Protection> {
-        Protection::ALL.into_iter().find(|protection| {
-            self.contains(*protection) && (protection.is_never_lifted() || !allow.contains(protection))
-        })
+    /// The protections, in the order of checking.
+    pub(crate) fn each(self) -> impl Iterator<Item = Protection> {
+        let all = Protection::ALL.into_iter();
+        all.filter(move |protection| self.contains(*protection))
     }
 }
 
@@ -151,7 +143,7 @@ fn xa_unknown(snapshot: &Snapshot, row: usize) -> bool {
 
 /// Why a protection spares the session, with the session's values.
 #[must_use]
-pub(crate) fn because(protection: Protection, snapshot: &Snapshot, row: usize) -> String {
+pub(crate) fn why_protected(protection: Protection, snapshot: &Snapshot, row: usize) -> String {
     let text = |column| match snapshot.field(row, column) {
         Field::Text(text) => format!("{} is {text}", column.name().to_uppercase()),
         Field::Null => format!("{} is null", column.name().to_uppercase()),
@@ -471,7 +463,7 @@ mod tests {
                 }]);
             }
             let snapshot = joining.finish(columns.into_iter().collect());
-            protections(&snapshot, &ProtectionFacts::default())[0].first_not_lifted(&[])
+            protections(&snapshot, &ProtectionFacts::default())[0].each().next()
         };
         assert_eq!(first(true), Some(Protection::ParallelServer));
         assert_eq!(

@@ -92,8 +92,7 @@ impl Rates {
 }
 
 fn time_of(snapshot: &Snapshot) -> Option<i64> {
-    let clock = snapshot.clock()?;
-    Some(clock.now.to_utc(clock.utc_offset)?.timestamp())
+    Some(snapshot.utc()?.timestamp())
 }
 
 /// The samples of a session after one more.

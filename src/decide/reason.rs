@@ -11,13 +11,15 @@ use chrono::{DateTime, Utc};
 use crate::decide::evaluate::reason::{reason, reason_beside_status, unknown};
 use crate::decide::floor::Floor;
 use crate::decide::outcome::{Earlier, Outcome};
-use crate::decide::protect::because;
+use crate::decide::protect::why_protected;
 use crate::decide::refill::{CAME_BACK_WITHIN, ClientGroup, Suspension};
+use crate::decide::shared_process::SharedProcess;
 use crate::decide::standstill::Standstill;
 use crate::policy::model::{Action, Exemption, PolicySet, Protection};
 use crate::policy::timetable::OutsideDates;
 use crate::quantity::Span;
 use crate::session::snapshot::Snapshot;
+use crate::session::time::iso;
 
 /// The six possible decisions about a session whose condition holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -137,7 +139,7 @@ pub enum Standing {
     /// A protection.
     Protected(Protection),
     /// It would end together with a session that must stay.
-    Accompanied(Company),
+    SharedProcess(SharedProcess),
     /// An exemption, by its place in the set.
     Exempt(usize),
     /// An earlier action on it is followed.
@@ -149,67 +151,6 @@ pub enum Standing {
         /// The action that is due: the same where nobody knows.
         next: Action,
     },
-}
-
-/// At most this many other sessions of the same server process are checked one by one.
-pub const MOST_OTHERS: usize = 50;
-
-/// Why a session is not disconnected although nothing spares the session itself.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Company {
-    /// PADDR is not known.
-    Unknown,
-    /// There are too many to check: this many.
-    Many(usize),
-    /// Another session, by its row, must stay.
-    Stays(usize, Stays),
-}
-
-/// Why another session must stay.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Stays {
-    /// A protection that the policy does not lift.
-    Protected(Protection),
-    /// An exemption.
-    Exempt,
-    /// The condition does not hold for it.
-    DoesNotMatch,
-    /// The condition has not held for long enough.
-    NotHeld,
-    /// The policy selects it too. It would end without a record of its own, outside budgets and floors.
-    Selected,
-}
-
-impl Company {
-    /// In words.
-    #[must_use]
-    pub(crate) fn words(&self, snapshot: &Snapshot) -> String {
-        let (row, stays) = match self {
-            Company::Unknown => return "PADDR is unknown, and so is who else would end with its server process".into(),
-            Company::Many(others) => {
-                return format!(
-                    "its server process serves {others} other sessions, too many to check (at most {MOST_OTHERS})"
-                );
-            }
-            Company::Stays(row, stays) => (*row, stays),
-        };
-        let who = snapshot
-            .key(row)
-            .map_or_else(|| "a session that is not known".into(), |key| key.to_string());
-        let why = match stays {
-            Stays::Protected(protection) => format!("{protection}: {}", because(*protection, snapshot, row)),
-            Stays::Exempt => "an exemption holds".into(),
-            Stays::DoesNotMatch => "the policy's condition does not hold for it".into(),
-            Stays::NotHeld => "the policy's condition has not held for long enough".into(),
-            Stays::Selected => {
-                return format!(
-                    "its server process also serves {who}, which would end with it without a record of its own, and outside \
-                     budgets and floors"
-                );
-            }
-        };
-        format!("its server process also serves {who}, which would end with it and is spared: {why}")
-    }
 }
 
 /// Why a limit refuses a session.
@@ -343,7 +284,7 @@ impl Standing {
             Standing::Ready | Standing::Escalating { .. } => Verdict::Act,
             Standing::Pending { .. } => Verdict::Pending,
             Standing::Protected(protection) => Verdict::Protected(*protection),
-            Standing::Accompanied(_) => Verdict::Protected(Protection::SharedProcess),
+            Standing::SharedProcess(_) => Verdict::Protected(Protection::SharedProcess),
             Standing::Exempt(_) => Verdict::Exempt,
             Standing::Followed(_) => Verdict::Deferred,
         }
@@ -389,7 +330,7 @@ impl About<'_> {
             Why::Standing(Standing::Protected(protection)) => {
                 format!("protected by {protection}: {}", self.brief(why))
             }
-            Why::Standing(Standing::Accompanied(_)) => {
+            Why::Standing(Standing::SharedProcess(_)) => {
                 format!("protected by {}: {}", Protection::SharedProcess, self.brief(why))
             }
             Why::Standing(Standing::Exempt(_)) => format!("exempt: {}", self.brief(why)),
@@ -426,8 +367,8 @@ impl About<'_> {
                 let when = held(&policy.when, self.snapshot, self.row);
                 format!("{when}, held for {} of {wanted}", Span(*seconds))
             }
-            Standing::Protected(protection) => because(*protection, self.snapshot, self.row),
-            Standing::Accompanied(company) => company.words(self.snapshot),
+            Standing::Protected(protection) => why_protected(*protection, self.snapshot, self.row),
+            Standing::SharedProcess(shared) => shared.words(self.snapshot),
             Standing::Exempt(at) => exempted(&self.set.exemptions[*at], self.snapshot, self.row),
             Standing::Followed(earlier) => earlier.to_string(),
             Standing::Escalating { last, next } if last == next => {
@@ -470,7 +411,7 @@ impl fmt::Display for Suspended {
             "suspended: sessions of {} came back within {within} of being ended, in {times} cycles of a day; left alone \
              until {}",
             self.who,
-            until.format("%Y-%m-%dT%H:%M:%SZ")
+            iso(until)
         )
     }
 }
@@ -505,8 +446,7 @@ impl fmt::Display for Obstacle {
                 times,
                 until,
             } => {
-                const TIME: &str = "%Y-%m-%dT%H:%M:%SZ";
-                let at = at.format(TIME);
+                let at = iso(*at);
                 let attempts = match times {
                     1 => "the attempt".to_owned(),
                     several => format!("the last of {several} attempts"),
@@ -516,7 +456,7 @@ impl fmt::Display for Obstacle {
                     "{attempts} at {at} came to {outcome} and it is still there: not tried again "
                 )?;
                 match until {
-                    Some(until) => write!(f, "before {}", until.format(TIME)),
+                    Some(until) => write!(f, "before {}", iso(*until)),
                     None => f.write_str("while it lives"),
                 }
             }

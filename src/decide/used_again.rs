@@ -162,8 +162,8 @@ pub(crate) struct WouldHaveEnded {
     pub(crate) seen: Option<CallSigns<'static>>,
 }
 
-/// Tells a session that a dry run would have ended from one that it took again while it was still watched, in what was written
-/// down of both.
+/// Distinguishes, among what was recorded, a session that a dry run would have ended from one that it took again while it was still
+/// watched.
 #[derive(Debug)]
 pub(crate) struct KnownRehearsals<K>(BTreeMap<K, DateTime<Utc>>);
 

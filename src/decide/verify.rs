@@ -15,7 +15,7 @@
 //! does not use up the budgets: each further attempt on it waits twice as long as the one before. A session that Oracle refuses
 //! to end at all is not tried again.
 //!
-//! Where nobody knows whether a kill was sent (the daemon ended or the connection broke before the answer), the session is asked:
+//! Where nobody knows whether a kill was sent (the daemon ended or the connection broke before the answer), the session shows it:
 //! every form of KILL SESSION shows as STATUS KILLED at once. One that shows none of it a minute later was not killed, so it is
 //! no longer followed and the policy may take it again. DISCONNECT and CANCEL SQL leave no such trace: their session is spared until
 //! the deadline.

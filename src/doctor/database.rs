@@ -8,7 +8,6 @@ use crate::columns_needed;
 use crate::config;
 use crate::daemon;
 use crate::daemon::accounts::AccountMemory;
-use crate::daemon::database::utc_of;
 use crate::daemon::messages::{Needs, Polled};
 use crate::daemon::poller::Poller;
 use crate::daemon::reach::Reach;
@@ -399,8 +398,8 @@ impl Examination<'_> {
             connections: 1 + acting,
             at_most: 1 + acting * usize::try_from(self.rules.limits().parallel).unwrap_or(usize::MAX),
         };
-        match account::standing(connection, limit) {
-            Ok(standing) => self.add(limits::account(user, &standing)),
+        match account::account_status(connection, limit) {
+            Ok(status) => self.add(limits::account(user, &status)),
             Err(error) => self.say(Id::Account, user, State::Untried, error.to_string()),
         }
         let known = !unreadable.iter().any(|view| view.view == "V$PARAMETER");
@@ -437,7 +436,7 @@ impl Examination<'_> {
             let found = "SYSDATE agrees with the LOGON_TIME of the daemon's own session";
             self.say(Id::Clock, "SYSDATE", State::Fine, found);
         }
-        let Some(there) = utc_of(&polled.snapshot) else {
+        let Some(there) = polled.snapshot.utc() else {
             self.say(Id::Clock, "host", State::Untried, "the database does not show its time");
             return;
         };

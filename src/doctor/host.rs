@@ -57,10 +57,10 @@ fn of_problem(id: Id, problem: &Diagnostic) -> Check {
 pub(crate) fn pages(config: &Config) -> Vec<Check> {
     let loaded = web::of(config);
     let web = loaded.web.clone();
-    let (problems, notes) = loaded.told();
+    let (problems, notes) = loaded.problems_and_notes();
     let mut checks: Vec<Check> = problems.iter().map(|problem| of_problem(Id::Pages, problem)).collect();
     let untried = |note: &String| {
-        Check::new(Id::Pages, "", State::Untried, note.trim_start_matches("note: "))
+        Check::new(Id::Pages, "", State::Untried, note)
             .with("run `orareaper doctor` as root or as the daemon's own user")
     };
     checks.extend(notes.iter().map(untried));

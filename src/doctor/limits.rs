@@ -38,19 +38,16 @@ impl Use {
 
 /// The account's status and the end of its password.
 #[must_use]
-pub(crate) fn account(user: &str, standing: &AccountStatus) -> Check {
+pub(crate) fn account(user: &str, found: &AccountStatus) -> Check {
     let check = |state, found| Check::new(Id::Account, user, state, found);
-    let left = standing
-        .expires
-        .zip(standing.now)
-        .map(|(expires, now)| expires.since(now));
+    let left = found.expires.zip(found.now).map(|(expires, now)| expires.since(now));
     let renew = format!("ALTER USER {user} IDENTIFIED BY the new password, and put it where `password` says");
-    if standing.status.contains("GRACE") {
+    if found.status.contains("GRACE") {
         return check(
             State::Missing,
             format!(
                 "{user} is {}: its password has expired and is in its grace period",
-                standing.status
+                found.status
             ),
         )
         .with(renew);
@@ -70,11 +67,11 @@ pub(crate) fn account(user: &str, standing: &AccountStatus) -> Check {
         }
         Some(left) => check(
             State::Fine,
-            format!("{user} is {}; its password expires in {}", standing.status, Span(left)),
+            format!("{user} is {}; its password expires in {}", found.status, Span(left)),
         ),
         None => check(
             State::Fine,
-            format!("{user} is {}; its password does not expire", standing.status),
+            format!("{user} is {}; its password does not expire", found.status),
         ),
     }
 }
@@ -275,12 +272,12 @@ mod tests {
     #[test]
     fn a_password_that_expires_within_two_weeks_is_a_finding() {
         let judged = |status: &str, days: Option<i64>| {
-            let standing = AccountStatus {
+            let found = AccountStatus {
                 status: status.to_owned(),
                 expires: days.map(|days| DbTime(days * DAY)),
                 now: Some(DbTime(0)),
             };
-            account("REAPER", &standing).state
+            account("REAPER", &found).state
         };
         assert_eq!(judged("OPEN", None), State::Fine);
         assert_eq!(judged("OPEN", Some(15)), State::Fine);

@@ -143,7 +143,7 @@ impl SpareReason {
                 Standing::Followed(_) => Some(SpareReason::Deferred),
                 Standing::Exempt(_) => Some(SpareReason::Exempt),
                 Standing::Protected(protection) => Some(SpareReason::Protected(*protection)),
-                Standing::Accompanied(_) => Some(SpareReason::Protected(Protection::SharedProcess)),
+                Standing::SharedProcess(_) => Some(SpareReason::Protected(Protection::SharedProcess)),
             },
         }
     }
@@ -248,7 +248,7 @@ impl CycleReport {
         memory: &Memory,
     ) -> CycleReport {
         let set = rules.set();
-        let now = snapshot.clock().and_then(|clock| clock.now.to_utc(clock.utc_offset));
+        let now = snapshot.utc();
         CycleReport {
             database: Arc::clone(database),
             taken_at: now.unwrap_or_default(),

@@ -13,6 +13,7 @@ use crate::decide::verify::{Proof, Verification};
 use crate::event::{
     CycleReport, DeletedFile, Event, ExemptionEnd, InForceReport, Intent, JournalGap, Outcomed, PolicyLoad,
 };
+use crate::session::time::iso;
 
 impl Event {
     /// Writes the log line.
@@ -154,7 +155,7 @@ fn log_breaker_opened(database: &str, policy: &str, mode: &str, reason: &str) {
 }
 
 fn log_gap(gap: &JournalGap) {
-    let (error, since) = (gap.error.as_str(), gap.since.format("%Y-%m-%dT%H:%M:%SZ"));
+    let (error, since) = (gap.error.as_str(), iso(gap.since));
     let (refused, lost) = (gap.refused, gap.lost);
     warn!(%since, error, refused, lost, "the journal can be written again");
 }
@@ -164,8 +165,8 @@ fn log_retention(deleted: &DeletedFile) {
         reason = deleted.reason.as_str(),
         bytes = deleted.bytes,
         records = deleted.records,
-        from = %deleted.from.format("%Y-%m-%dT%H:%M:%SZ"),
-        to = %deleted.to.format("%Y-%m-%dT%H:%M:%SZ"),
+        from = %iso(deleted.from),
+        to = %iso(deleted.to),
         through = deleted.through.as_str(),
         "retention deletes the journal's oldest file"
     );
@@ -180,7 +181,7 @@ fn log_return(database: &str, back: &Return) {
         group = back.ended.who.to_string(),
         policy = &*back.ended.policy,
         mode = back.ended.mode.name(),
-        logon_time = %back.at.format("%Y-%m-%dT%H:%M:%SZ"),
+        logon_time = %iso(back.at),
         "session came back"
     );
 }

@@ -31,7 +31,7 @@ pub struct PendingReport {
     /// Its user, machine and program.
     pub who: ClientGroup,
     /// The seconds from the snapshot until the hold is served, if the condition goes on to hold.
-    pub remaining: u64,
+    pub(crate) remaining: u64,
 }
 
 impl PendingReport {
@@ -51,7 +51,7 @@ impl PendingReport {
                 Why::Standing(
                     Standing::Ready
                     | Standing::Protected(_)
-                    | Standing::Accompanied(_)
+                    | Standing::SharedProcess(_)
                     | Standing::Exempt(_)
                     | Standing::Followed(_)
                     | Standing::Escalating { .. },

@@ -18,12 +18,14 @@ use std::sync::Arc;
 use chrono::{DateTime, NaiveDate, Utc};
 
 use crate::decide::cycle::Cycle;
+use crate::decide::eligibility::{Eligibility, StateFrom, exempts};
 use crate::decide::evaluate::reason::shown;
 use crate::decide::evaluate::truth::Truth;
-use crate::decide::evaluate::{columns_of, evaluate};
+use crate::decide::evaluate::{Evaluation, columns_of, evaluate};
 use crate::decide::in_force::{Absent, DatabaseRules, Here, InForce, RunMode};
+use crate::decide::matches::selects;
 use crate::decide::plan::PolicyPlan;
-use crate::decide::protect::{ProtectionFacts, Under, because, by_transaction, protections};
+use crate::decide::protect::{ProtectionFacts, why_protected};
 use crate::decide::reason::{Standing, Verdict};
 use crate::policy::condition::{Condition, Phrase};
 use crate::policy::model::{Action, Exemption, Keep, KeepOf, Policy, Protection};
@@ -204,14 +206,8 @@ pub(crate) struct ExemptionPart {
     pub(crate) expired: Option<NaiveDate>,
     /// Its condition.
     pub(crate) when: ExplainedTerm,
-}
-
-impl ExemptionPart {
-    /// Whether it spares the session, which it does unless its condition is FALSE.
-    #[must_use]
-    pub(crate) fn applies(&self) -> bool {
-        self.expired.is_none() && self.when.truth != Truth::False
-    }
+    /// Whether it spares the session.
+    pub(crate) applies: bool,
 }
 
 /// A policy, for the session.
@@ -263,13 +259,15 @@ impl Explanation {
     pub(crate) fn new(subject: &ExplainedSession<'_>) -> Explanation {
         let one = subject.snapshot.only(subject.row);
         let today = subject.rules.today(subject.now);
-        let under = protections(&one, subject.facts);
+        let (limits, exemptions) = (subject.rules.limits(), &subject.rules.set().exemptions);
+        let session = Eligibility::of(&one, subject.facts, limits, exemptions, today);
+        let applying: Vec<Protection> = session.protections(0, limits.undo_records).collect();
         let protection = |protection: Protection| {
             if protection == Protection::SharedProcess {
                 return (protection, company(subject, None));
             }
-            let applies = applies(protection, &one, under[0], subject.rules.limits().undo_records);
-            (protection, applies.then(|| because(protection, &one, 0)))
+            let applies = applying.contains(&protection);
+            (protection, applies.then(|| why_protected(protection, &one, 0)))
         };
         let policies =
             (0..subject.rules.set().policies.len()).filter(|index| subject.only.is_none_or(|only| only == *index));
@@ -277,21 +275,15 @@ impl Explanation {
             database: subject.database.to_owned(),
             who: ShownSession::of(&one, 0),
             protections: Protection::ALL.into_iter().map(protection).collect(),
-            exemptions: subject
-                .rules
-                .set()
-                .exemptions
+            exemptions: exemptions
                 .iter()
                 .map(|exemption| exemption_part(exemption, &one, today))
                 .collect(),
-            policies: policies.map(|index| policy_part(subject, index, &one)).collect(),
+            policies: policies
+                .map(|index| policy_part(subject, index, &one, &session))
+                .collect(),
         }
     }
-}
-
-/// Whether a protection applies to the session; `undo` depends on a limit.
-fn applies(protection: Protection, one: &Snapshot, under: Under, bound: u64) -> bool {
-    under.contains(protection) || by_transaction(one, 0, bound).any(|found| found == protection)
 }
 
 /// The other sessions that a DISCONNECT would end together with this one, in the plan's words, if they are the reason that it
@@ -302,7 +294,7 @@ fn company(subject: &ExplainedSession<'_>, of: Option<usize>) -> Option<String> 
         .filter(|plan| of.is_none_or(|index| plan.in_force.index() == index))
         .flat_map(|plan| &plan.entries);
     entries.find_map(|entry| {
-        let Standing::Accompanied(company) = &entry.standing else {
+        let Standing::SharedProcess(company) = &entry.standing else {
             return None;
         };
         (entry.row == subject.row).then(|| company.words(subject.snapshot))
@@ -310,32 +302,32 @@ fn company(subject: &ExplainedSession<'_>, of: Option<usize>) -> Option<String> 
 }
 
 fn exemption_part(exemption: &Exemption, one: &Snapshot, today: NaiveDate) -> ExemptionPart {
+    let when = tree(&exemption.when, one);
     ExemptionPart {
         reason: exemption.reason.clone(),
         owner: exemption.owner.clone(),
-        expired: exemption.until.filter(|until| today > *until),
-        when: tree(&exemption.when, one),
+        expired: exemption.expired(today),
+        applies: exempts(exemption, when.truth, today),
+        when,
     }
 }
 
-fn policy_part(subject: &ExplainedSession<'_>, index: usize, one: &Snapshot) -> ExplainedPolicy {
+fn policy_part(
+    subject: &ExplainedSession<'_>,
+    index: usize,
+    one: &Snapshot,
+    session: &Eligibility<'_>,
+) -> ExplainedPolicy {
     let policy = &subject.rules.set().policies[index];
-    let when = tree(&policy.when, one);
-    let unless = policy.unless.as_ref().map(|unless| tree(unless, one));
-    let both = match &policy.unless {
-        None => policy.when.clone(),
-        Some(unless) => Condition::And(vec![policy.when.clone(), Condition::Not(Box::new(unless.clone()))]),
-    };
-    let selects = evaluate(&both, one).get(0);
-    let under = protections(one, subject.facts);
-    let bound = subject.rules.limits().undo_records_of(policy);
-    let tells = policy.action == Action::Report && one.is_killed(0);
+    let selects = selects(policy, &mut Evaluation::of(one)).get(0);
+    let undo_records = subject.rules.limits().undo_records_of(policy);
+    let applying: Vec<Protection> = session.protections(0, undo_records).collect();
     ExplainedPolicy {
         name: Arc::clone(&policy.name),
         action: policy.action,
         here: subject.here.each()[index].clone().map(InForce::mode),
-        when,
-        unless,
+        when: tree(&policy.when, one),
+        unless: policy.unless.as_ref().map(|unless| tree(unless, one)),
         selects,
         protections: Protection::ALL
             .into_iter()
@@ -343,12 +335,12 @@ fn policy_part(subject: &ExplainedSession<'_>, index: usize, one: &Snapshot) -> 
                 if *protection == Protection::SharedProcess {
                     company(subject, Some(index)).is_some()
                 } else {
-                    applies(*protection, one, under[0], bound)
+                    applying.contains(protection)
                 }
             })
             .map(|protection| {
-                let lifted = !protection.is_never_lifted() && policy.allow.contains(&protection);
-                (protection, lifted || tells && protection == Protection::Dying)
+                let lifted = session.is_lifted(protection, policy, 0, StateFrom::Itself);
+                (protection, lifted)
             })
             .collect(),
         lifted_because: policy.reason.clone(),

@@ -56,7 +56,7 @@ impl Explanation {
         if self.exemptions.is_empty() {
             push(&mut out, "  none");
         }
-        let shown = |part: &&ExemptionPart| style.detail > Detail::Less || part.applies();
+        let shown = |part: &&ExemptionPart| style.detail > Detail::Less || part.applies;
         for exemption in self.exemptions.iter().filter(shown) {
             self::exemption(&mut out, exemption, style);
         }
@@ -76,7 +76,7 @@ fn exemption(out: &mut String, part: &ExemptionPart, style: TextStyle) {
         (None, Truth::False) => "does not apply".into(),
     };
     let words = format!("{} ({}): {verdict}", visible(&part.reason), visible(&part.owner));
-    let colour = if part.applies() { Colour::Green } else { Colour::None };
+    let colour = if part.applies { Colour::Green } else { Colour::None };
     wrapped(out, "  ", &words, style, colour);
     term(out, &part.when, 4, style);
 }

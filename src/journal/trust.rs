@@ -10,10 +10,11 @@
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
-use chrono::{DateTime, SecondsFormat, Utc};
+use chrono::{DateTime, Utc};
 
 use crate::checks::{Check, Id, State};
 use crate::journal::chain::{LineHash, Raw, Seal, has_seal, is_beginning, is_record};
+use crate::session::time::iso;
 
 /// A damaged line.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,7 +55,7 @@ impl MissingActions {
 /// What is said of actions that may be missing, wherever it is said.
 #[must_use]
 pub(crate) fn missing_actions(why: &str, until: DateTime<Utc>) -> Check {
-    let until = until.to_rfc3339_opts(SecondsFormat::Secs, true);
+    let until = iso(until);
     let found = format!(
         "the journal is damaged or was changed ({why}), so actions until {until} may be missing in it: each budget counts as used up until \
          its hour or day has passed since then"

@@ -34,7 +34,7 @@ impl Metrics {
     }
 
     /// Counts notifications of a receiver.
-    pub fn notified(&self, receiver: &str, result: NoticeResult, count: u64) {
+    pub(crate) fn notified(&self, receiver: &str, result: NoticeResult, count: u64) {
         self.notifications.with([receiver, result.name()]).inc_by(count);
     }
 }

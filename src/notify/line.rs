@@ -19,6 +19,7 @@ use crate::notify::failure::NoticeFailure;
 use crate::notify::notice::Notice;
 use crate::notify::noticer::Noticer;
 use crate::notify::rate::RateWindow;
+use crate::session::time::iso;
 use crate::status::SharedStatus;
 
 /// The wait after a first failure; each further one is twice as long.
@@ -410,7 +411,7 @@ impl ReceiverLine {
                 answer,
                 untold,
             }) => {
-                let since = since.format("%Y-%m-%dT%H:%M:%SZ");
+                let since = iso(*since);
                 let colon = if answer.is_empty() { "" } else { ": " };
                 let line = format!("since {since}: {why}{colon}{answer}; not sent: {untold}");
                 status.untold.insert(Arc::clone(&self.name), line);

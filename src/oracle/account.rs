@@ -30,7 +30,7 @@ pub(crate) struct AccountStatus {
 ///
 /// # Errors
 /// When they cannot be read.
-pub(crate) fn standing(connection: &mut dyn Connection, limit: Duration) -> Result<AccountStatus, Error> {
+pub(crate) fn account_status(connection: &mut dyn Connection, limit: Duration) -> Result<AccountStatus, Error> {
     let rows = collect(connection, &startup::own_account(), limit, 1, |row| {
         Some(AccountStatus {
             status: text(row, 0).unwrap_or_default(),

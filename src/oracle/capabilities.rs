@@ -284,7 +284,7 @@ pub struct Capabilities {
     /// The container connected to: 1 is the root, above it a PDB; `None` on a database without containers.
     pub(crate) con_id: Option<u32>,
     /// Its name.
-    pub con_name: String,
+    pub(crate) con_name: String,
     /// Whether it is a RAC database.
     pub(crate) cluster: bool,
     /// Its instances.
@@ -306,7 +306,7 @@ pub struct Capabilities {
     /// Accounts that Oracle maintains.
     pub(crate) maintained: Accounts,
     /// How they are known.
-    pub maintained_from: Provenance,
+    pub(crate) maintained_from: Provenance,
     /// In the root, the containers whose accounts the dictionary shows; `None` elsewhere, or where it cannot be read.
     pub(crate) containers_of_accounts: Option<BTreeSet<u32>>,
     /// Accounts with the right to capture or apply changes, as far as the dictionary could be read.

@@ -28,7 +28,9 @@ pub mod timetable;
 #[cfg(test)]
 pub(crate) use check::DATABASE_LIMIT_KEYS;
 pub(crate) use check::limits_of_database;
-pub use check::{LoadedPolicies, check_condition, check_files, condition_and_problems, unmatched_databases};
+pub use check::{LoadedPolicies, check_condition, check_files};
+pub(crate) use check::{condition_and_problems, unmatched_databases};
 pub(crate) use load::{load, load_with};
 pub use schema::schema;
-pub use sql::{to_query, to_sql};
+pub(crate) use sql::to_query;
+pub use sql::to_sql;

@@ -282,6 +282,12 @@ pub struct Exemption {
 }
 
 impl Exemption {
+    /// Its last day, if that is before `today`.
+    #[must_use]
+    pub(crate) fn expired(&self, today: chrono::NaiveDate) -> Option<chrono::NaiveDate> {
+        self.until.filter(|until| today > *until)
+    }
+
     fn mark(&self) -> (&str, &str) {
         (&self.reason, &self.owner)
     }

@@ -29,7 +29,7 @@ fn on_one_line(condition: &Condition) -> String {
 
 /// The whole query for a policy's candidates, before protections, exemptions and limits.
 #[must_use]
-pub fn to_query(when: &Condition, unless: Option<&Condition>) -> String {
+pub(crate) fn to_query(when: &Condition, unless: Option<&Condition>) -> String {
     let mut query = format!(
         "SELECT s.inst_id, s.sid, s.serial#, s.username, s.status, s.last_call_et, s.program, s.machine\n  \
          FROM gv$session s\n WHERE ({})",

@@ -33,6 +33,7 @@ use crate::quantity::counted;
 use crate::session::SessionKey;
 use crate::session::column::{Column, Columns};
 use crate::session::snapshot::Snapshot;
+use crate::session::time::iso;
 
 pub use crate::policy_test::raw::{Expectation, PolicyTestError, Timeline};
 
@@ -248,12 +249,7 @@ pub(crate) fn compare(told: &[CycleDecisions], expected: &[Expectation]) -> Opti
         if missing.is_empty() && unmatched.is_empty() {
             continue;
         }
-        let _ = writeln!(
-            difference,
-            "snapshot {} at {}:",
-            number + 1,
-            told.at.format("%Y-%m-%dT%H:%M:%SZ")
-        );
+        let _ = writeln!(difference, "snapshot {} at {}:", number + 1, iso(told.at));
         for wanted in missing {
             let _ = writeln!(difference, "  - expected {wanted}");
         }

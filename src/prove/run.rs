@@ -336,7 +336,7 @@ impl Proving<'_> {
                     ..blank
                 });
             };
-            let departed = player.decoy.departed(&look.seat);
+            let departed = player.decoy.departed(&look.read);
             let sent = proving
                 .stage
                 .send(departed, DecoyAttempt::Action(PLAIN_KILL, None), &look)?;
@@ -375,7 +375,7 @@ impl Proving<'_> {
                 });
             }
             let look = proving.stage.look(player.decoy.key())?;
-            let again = player.decoy.again(&look.seat);
+            let again = player.decoy.again(&look.read);
             let sent = proving.stage.send(again, DecoyAttempt::DisconnectWithInstance, &look)?;
             let (finding, outcome) = answered(blank, sent, way, Outcome::Unsupported);
             proving.behaviour.disconnect_with_instance = finding.said_by(outcome);

@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use crate::prove::{Behaviour, Finding, ProofReport, TrialVerdict};
 use crate::quantity::Elapsed;
+use crate::session::time::iso;
 use crate::terminal::visible::{json_escaped, visible};
 use crate::terminal::{Colour, TextStyle, bold, push, wrapped};
 
@@ -28,7 +29,7 @@ pub(super) fn heading(proof: &ProofReport) -> String {
         proof.role,
         proof.driver,
         proof.via,
-        proof.taken_at.format("%Y-%m-%dT%H:%M:%SZ")
+        iso(proof.taken_at)
     )
 }
 
@@ -156,7 +157,7 @@ pub(crate) fn json(proof: &ProofReport) -> String {
         via: proof.via,
         instances: proof.instances,
         role: &proof.role,
-        taken_at: proof.taken_at.format("%Y-%m-%dT%H:%M:%SZ").to_string(),
+        taken_at: iso(proof.taken_at),
         findings: findings.collect(),
         summary: VerdictCounts {
             as_assumed: proof.count(TrialVerdict::AsAssumed),

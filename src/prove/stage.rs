@@ -15,7 +15,7 @@ use crate::daemon::pause::Switch;
 use crate::daemon::reach::Reach;
 use crate::decide::guard::{Again, Decoy};
 use crate::decide::outcome::Outcome;
-use crate::decide::plan::company::has_a_process;
+use crate::decide::shared_process::has_a_process;
 use crate::oracle::capabilities::{Capabilities, Way};
 use crate::oracle::decoy::told;
 use crate::oracle::read::{read_same_process, read_server, read_snapshot};
@@ -82,16 +82,16 @@ enum DecoyClient {
     Left,
 }
 
-/// A seat, as it was read.
+/// What was read of a decoy's SID.
 pub(super) struct DecoyReading {
-    pub(super) seat: Snapshot,
+    pub(super) read: Snapshot,
     pub(super) row: Option<usize>,
     now: DateTime<Utc>,
 }
 
 impl DecoyReading {
     fn text(&self, column: Column) -> Option<&str> {
-        self.seat.text(self.row?, column)
+        self.read.text(self.row?, column)
     }
 
     pub(super) fn is(&self, status: &str) -> bool {
@@ -108,7 +108,7 @@ impl DecoyReading {
 
     /// LAST_CALL_ET.
     pub(super) fn age(&self) -> Option<i64> {
-        self.seat.number(self.row?, Column::LastCallEt)
+        self.read.number(self.row?, Column::LastCallEt)
     }
 
     /// The database's clock, in seconds.
@@ -228,7 +228,7 @@ impl<'a> Stage<'a> {
         Ok(self.acting()?.capabilities.way())
     }
 
-    /// Reads a decoy's seat over the connection that acts, as the daemon does right before a statement.
+    /// Reads a decoy's SID over the connection that acts, as the daemon does right before a statement.
     pub(super) fn look(&mut self, key: SessionKey) -> Result<DecoyReading, Error> {
         let limit = self.reach.call_limit;
         let acting = self.acting()?;
@@ -236,16 +236,15 @@ impl<'a> Stage<'a> {
         let SessionKey { inst_id, sid, .. } = key;
         let scope = Scope::One { inst_id, sid };
         let taken = read_snapshot(&mut *acting.connection, wanted, &acting.capabilities, scope, limit)?;
-        let seat = taken.snapshot;
-        let now = seat.clock().and_then(|clock| clock.now.to_utc(clock.utc_offset));
-        match now {
-            Some(now) if seat.is_complete(inst_id) => Ok(DecoyReading {
-                row: seat.find(key),
+        let read = taken.snapshot;
+        match read.utc() {
+            Some(now) if read.is_complete(inst_id) => Ok(DecoyReading {
+                row: read.find(key),
                 now,
-                seat,
+                read,
             }),
             Some(_) | None => {
-                let tried = format!("read the seat of {key} on {}", self.reach.target.name);
+                let tried = format!("read {key} on {}", self.reach.target.name);
                 Err(Error::new(Class::Partial, tried, "the answer is not complete"))
             }
         }
@@ -318,7 +317,7 @@ impl<'a> Stage<'a> {
             return Ok(told(&connection.ping(limit)));
         }
         let key = player.decoy.key();
-        // Its seat is read meanwhile, as the daemon does that follows a session.
+        // Its SID is read meanwhile, as the daemon does that follows a session.
         let heard = self.until(|stage| {
             stage.look(key)?;
             Ok(player.returned())
@@ -337,7 +336,7 @@ impl<'a> Stage<'a> {
                 ));
             }
             let began = self.clock.now();
-            // Its seat is read meanwhile, as in every other wait.
+            // Its SID is read meanwhile, as in every other wait.
             while player.waits(LONGEST_PAUSE).is_none()
                 && player.is_busy()
                 && self.clock.now().since(began) < BUSY_LIMIT
@@ -353,7 +352,7 @@ impl<'a> Stage<'a> {
     /// Ends a decoy that is in a call. A failure does not matter: its call ends by itself.
     fn end(&mut self, player: &Player) -> Result<(), Halt> {
         let look = self.look(player.decoy.key())?;
-        let again = player.decoy.again(&look.seat).filter(|_| !look.is("KILLED"));
+        let again = player.decoy.again(&look.read).filter(|_| !look.is("KILLED"));
         self.send(again, DecoyAttempt::Action(LAST_RESORT, None), &look)
             .map(drop)
     }

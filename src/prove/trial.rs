@@ -236,7 +236,7 @@ fn play(
     if action == Action::CancelSql && sql_id.is_none() {
         return untried("the decoy's statement ended by itself");
     }
-    let again = player.decoy.again(&look.seat);
+    let again = player.decoy.again(&look.read);
     let Some(sent) = stage.send(again, DecoyAttempt::Action(action, sql_id.as_deref()), &look)? else {
         return untried("the decoy was gone before the statement");
     };

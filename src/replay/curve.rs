@@ -123,8 +123,7 @@ impl CurveReplay {
 
     /// Runs a cycle with each limit. Nothing is decided on a snapshot without a clock.
     pub(crate) fn step(&mut self, recorded: &RecordedSnapshot) {
-        let clock = recorded.snapshot.clock();
-        let Some(now) = clock.and_then(|clock| clock.now.to_utc(clock.utc_offset)) else {
+        let Some(now) = recorded.snapshot.utc() else {
             return;
         };
         let due = self.rhythm.due(self.before, now);
@@ -133,7 +132,7 @@ impl CurveReplay {
         for variant in &mut self.variants {
             let here = variant.rules.configured(due);
             let standstill = variant.rules.blackout(now);
-            let terms = CycleInput {
+            let input = CycleInput {
                 rules: &variant.rules,
                 here: &here,
                 facts: &recorded.facts,
@@ -144,7 +143,7 @@ impl CurveReplay {
                 assume_held: self.assume_held,
             };
             let memory = &mut variant.memory;
-            let cycle = cycle(memory, &recorded.snapshot, recorded.readings.clone(), &terms);
+            let cycle = cycle(memory, &recorded.snapshot, recorded.readings.clone(), &input);
             for aftermath in &cycle.aftermaths {
                 match aftermath.afterwards {
                     Afterwards::UsedAgain if self.limit.idle => memory.following.forget_session(aftermath.key),

@@ -74,11 +74,7 @@ impl Replay {
     /// Runs a cycle, and adds to the snapshot what only the ones before it tell. `None` for a snapshot without a clock, for which the
     /// daemon makes no decisions either.
     pub fn step(&mut self, recorded: &mut RecordedSnapshot) -> Option<ReplayedCycle> {
-        let Some(now) = recorded
-            .snapshot
-            .clock()
-            .and_then(|clock| clock.now.to_utc(clock.utc_offset))
-        else {
+        let Some(now) = recorded.snapshot.utc() else {
             self.totals.clockless += 1;
             return None;
         };
@@ -90,7 +86,7 @@ impl Replay {
             .add_rates(&mut recorded.snapshot, columns_needed::columns(rules.set()), unbroken);
         let recorded = &*recorded;
         let snapshot = &recorded.snapshot;
-        let terms = CycleInput {
+        let input = CycleInput {
             rules,
             here: &here,
             facts: &recorded.facts,
@@ -100,7 +96,7 @@ impl Replay {
             standstill: standstill.as_ref(),
             assume_held: self.setting.assume_held,
         };
-        let cycle = cycle(&mut self.memory, snapshot, recorded.readings.clone(), &terms);
+        let cycle = cycle(&mut self.memory, snapshot, recorded.readings.clone(), &input);
         assume_done(&mut self.memory, snapshot, &cycle, &mut self.action_id);
         let step = ReplayedCycle { now, here, cycle };
         let gap = self.before.is_some() && !unbroken;

@@ -6,8 +6,8 @@ use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 use serde_json::{Value, json};
 
-use super::iso;
 use crate::journal::verify::{ChainFindings, Fault, Follows, LineOfFile, Noted};
+use crate::session::time::{in_zone, iso};
 use crate::terminal::visible::visible;
 
 /// A chain that was followed, to be shown.
@@ -161,9 +161,7 @@ impl ChainReport<'_> {
     }
 
     fn when(&self, at: Option<DateTime<Utc>>) -> String {
-        at.map_or_else(String::new, |at| {
-            format!(" ({})", at.with_timezone(&self.zone).format("%Y-%m-%d %H:%M:%S %Z"))
-        })
+        at.map_or_else(String::new, |at| format!(" ({})", in_zone(at, self.zone)))
     }
 }
 

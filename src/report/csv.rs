@@ -9,7 +9,8 @@
 
 use std::borrow::Cow;
 
-use crate::report::{Report, iso};
+use crate::report::Report;
+use crate::session::time::iso;
 use crate::terminal::visible::visible;
 
 const HEADER: [&str; 14] = [

@@ -20,7 +20,7 @@ use super::html::report_page;
 use super::rehearsal::{self, RehearsalDocument};
 use super::table::ReportTable;
 use super::text::shown;
-use super::{ReportFormat, iso, markdown, mode_words};
+use super::{ReportFormat, markdown, mode_words};
 use crate::decide::in_force::RunMode;
 use crate::decide::outcome::Outcome;
 use crate::decide::used_again::PolicyRehearsal;
@@ -29,6 +29,7 @@ use crate::html::with_code;
 use crate::journal::cells;
 use crate::journal::entries::{Entries, Entry};
 use crate::quantity::Span;
+use crate::session::time::{in_zone, iso};
 use crate::terminal::visible::{json_escaped, visible};
 use crate::terminal::{self, Colour, TextStyle, bold, clip, paint, push, wrapped};
 
@@ -109,7 +110,7 @@ impl HistoryReport<'_> {
     }
 
     fn local(&self, at: DateTime<Utc>) -> String {
-        at.with_timezone(&self.zone).format("%Y-%m-%d %H:%M:%S %Z").to_string()
+        in_zone(at, self.zone)
     }
 
     fn table(&self) -> ReportTable {

@@ -7,8 +7,9 @@ use std::borrow::Cow;
 
 use serde::Serialize;
 
+use crate::report::Report;
 use crate::report::rehearsal::RehearsalDocument;
-use crate::report::{Report, iso};
+use crate::session::time::iso;
 use crate::terminal::visible::json_escaped;
 
 #[derive(Serialize)]

@@ -18,10 +18,10 @@ use unicode_width::UnicodeWidthStr as _;
 
 pub(crate) use columns::{ListColumn, SortKey};
 
+use super::ShownSession;
 use super::csv::{inert, written};
 use super::json;
 use super::text::{shown, status_words};
-use super::{ShownSession, iso};
 use crate::decide::evaluate::columns_of;
 use crate::decide::evaluate::reason::shown as shown_value;
 use crate::decide::evaluate::{evaluate, truth::Truth};
@@ -33,6 +33,7 @@ use crate::report::colour_of;
 use crate::session::column::{Column, Columns, Kind};
 use crate::session::snapshot::{Field, Snapshot};
 use crate::session::time::DbTime;
+use crate::session::time::iso;
 use crate::terminal::visible::visible;
 use crate::terminal::{Colour, Detail, Table, TextStyle, bold, clip, paint, push, wrapped};
 

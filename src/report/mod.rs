@@ -325,11 +325,6 @@ const fn mode_words(mode: RunMode) -> &'static str {
     }
 }
 
-/// ISO 8601 with `Z`, to the second.
-fn iso(at: DateTime<Utc>) -> String {
-    at.format("%Y-%m-%dT%H:%M:%SZ").to_string()
-}
-
 fn policies(subject: &ReportSubject<'_>) -> Vec<PolicyPart> {
     let parts = subject.plan.matches.iter().map(|(index, matched)| {
         let policy = &subject.set.policies[*index];

@@ -13,7 +13,8 @@ use crate::quantity::{Span, counted};
 use crate::replay::{ActionTally, Curve, Series, TalliesByName, Totals};
 use crate::report::html::{report_page, tiles};
 use crate::report::table::ReportTable;
-use crate::report::{ReportFormat, csv, iso, markdown, rehearsal};
+use crate::report::{ReportFormat, csv, markdown, rehearsal};
+use crate::session::time::iso;
 use crate::terminal::visible::visible;
 use crate::terminal::{Colour, TextStyle, bold, clip, push, wrapped};
 

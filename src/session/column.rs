@@ -248,7 +248,7 @@ impl Column {
     /// Whether it always has a value, so that where it has none the value is not known: no comparison with it is true then, and
     /// neither is IS NULL.
     #[must_use]
-    pub const fn is_never_null(self) -> bool {
+    pub(crate) const fn is_never_null(self) -> bool {
         matches!(self.source(), Source::Account | Source::ParallelServers | Source::Rate)
     }
 

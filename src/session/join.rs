@@ -139,7 +139,7 @@ pub(super) fn input_columns(column: Column) -> &'static [Column] {
 }
 
 /// V$TRANSACTION.STATUS of a transaction that only its own session commits or rolls back.
-pub const OWN_TRANSACTION: &str = "ACTIVE";
+pub(crate) const OWN_TRANSACTION: &str = "ACTIVE";
 
 /// What would be rolled back if a session ended. A sum with an unknown part is unknown.
 #[derive(Clone, Copy)]

@@ -11,11 +11,14 @@ mod restore;
 
 use std::sync::OnceLock;
 
+use chrono::{DateTime, Utc};
+
 use crate::session::SessionKey;
 use crate::session::column::{Column, Columns, Kind, Source};
+pub(crate) use crate::session::join::OWN_TRANSACTION;
 use crate::session::join::input_columns;
 pub use crate::session::join::{
-    AccountRow, Joining, OWN_TRANSACTION, ParallelServer, ProcessRow, StatisticsRow, TempRow, TransactionRow, Xid,
+    AccountRow, Joining, ParallelServer, ProcessRow, StatisticsRow, TempRow, TransactionRow, Xid,
 };
 use crate::session::store::{Numbers, Texts, TextsBuilder};
 use crate::session::time::DbTime;
@@ -154,12 +157,29 @@ impl Snapshot {
         &self.instances
     }
 
+    /// The snapshot's time in UTC; `None` without a clock, or if its time is outside the calendar's range.
+    #[must_use]
+    pub fn utc(&self) -> Option<DateTime<Utc>> {
+        let clock = self.clock?;
+        clock.now.to_utc(clock.utc_offset)
+    }
+
     /// Whether the sessions of an instance were read.
     #[must_use]
     pub fn is_complete(&self, inst_id: u32) -> bool {
         self.instances
             .iter()
             .any(|instance| instance.inst_id == inst_id && instance.complete)
+    }
+
+    /// Whether the sessions of this session's instance were read; otherwise what it shows is not known. Saved snapshots do not record
+    /// it.
+    #[must_use]
+    pub(crate) fn is_read_completely(&self, row: usize) -> bool {
+        self.source == SnapshotSource::Saved
+            || self
+                .id(row, Column::InstId)
+                .is_none_or(|inst_id| self.is_complete(inst_id))
     }
 
     /// The parallel servers among the sessions.

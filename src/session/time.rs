@@ -7,6 +7,7 @@
 use std::fmt;
 
 use chrono::{DateTime, TimeDelta, Utc};
+use chrono_tz::Tz;
 
 /// Seconds since 1970-01-01 00:00:00, by the database's clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -34,6 +35,18 @@ impl fmt::Display for DbTime {
             None => write!(f, "{}", self.0),
         }
     }
+}
+
+/// A time in UTC as all texts have it, ISO 8601 to the second: `2026-11-22T10:00:00Z`.
+#[must_use]
+pub(crate) fn iso(at: DateTime<Utc>) -> String {
+    at.format("%Y-%m-%dT%H:%M:%SZ").to_string()
+}
+
+/// A time in a time zone, for a person: `2026-11-22 11:00:00 CET`.
+#[must_use]
+pub(crate) fn in_zone(at: DateTime<Utc>, zone: Tz) -> String {
+    at.with_timezone(&zone).format("%Y-%m-%d %H:%M:%S %Z").to_string()
 }
 
 #[cfg(test)]

@@ -4,8 +4,6 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::sync::Arc;
 
-use chrono::{DateTime, Utc};
-
 use super::limits::{SuggestedLimit, length, of_group};
 use super::native::NativeLimit;
 use super::rounding::minutes;
@@ -17,6 +15,7 @@ use crate::decide::used_again::{AfterTimes, STEPS};
 use crate::policy::condition_and_problems;
 use crate::quantity::{Bytes, Span, counted, policies};
 use crate::session::column::Column;
+use crate::session::time::iso;
 use crate::terminal::visible::visible;
 
 /// Comments are broken into lines of this length.
@@ -112,8 +111,8 @@ impl RecordingSurvey {
             Some((first, last)) => format!(
                 "Suggested by orareaper from a recording of {}: {} to {} ({}), {}, one every {}.",
                 visible(database),
-                time(first),
-                time(last),
+                iso(first),
+                iso(last),
                 Span(length(self)),
                 counted(self.snapshots, "snapshot"),
                 Span(self.every())
@@ -526,10 +525,6 @@ fn name(group: &GroupSurvey, names: &mut BTreeSet<String>) -> String {
     let free = free.unwrap_or(name);
     names.insert(free.clone());
     free
-}
-
-fn time(at: DateTime<Utc>) -> impl std::fmt::Display {
-    at.format("%Y-%m-%dT%H:%M:%SZ")
 }
 
 /// A comment, in as many lines as it needs.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 
 use super::native::{MOST_LAST, UserSurveys};
-use crate::decide::protect::protections;
+use crate::decide::protect::{Under, protections};
 use crate::decide::refill::ClientGroup;
 use crate::decide::used_again::{AfterTimes, CallSigns, SeenCall};
 use crate::decide::verify::may_be_there;
@@ -176,8 +176,7 @@ impl RecordingSurvey {
     /// Looks at the next snapshot. The time of the snapshot; `None` if it has no clock, and is passed over.
     pub fn look(&mut self, recorded: &RecordedSnapshot) -> Option<DateTime<Utc>> {
         let snapshot = &recorded.snapshot;
-        let clock = snapshot.clock();
-        let Some(now) = clock.and_then(|clock| clock.now.to_utc(clock.utc_offset)) else {
+        let Some(now) = snapshot.utc() else {
             self.clockless += 1;
             return None;
         };
@@ -206,7 +205,7 @@ impl RecordingSurvey {
                 continue;
             }
             let under = under.get_or_insert_with(|| protections(snapshot, &recorded.facts));
-            let is_protected = under[row].first_not_lifted(&[]).is_some();
+            let is_protected = under[row] != Under::default();
             let exact = if is_protected {
                 self.protected += 1;
                 None

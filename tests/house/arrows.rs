@@ -64,17 +64,7 @@ const CIRCLES: &[(&[&str], &str)] = &[
         "the head holds what protects the pages, its file reads certificates and keys for it",
     ),
     (
-        &[
-            "daemon::database",
-            "daemon::database::acting",
-            "daemon::database::by_hand",
-            "daemon::database::lead",
-            "daemon::database::refused",
-        ],
-        "the head holds the loop, each file a part of what it does",
-    ),
-    (
-        &["decide::plan", "decide::plan::company"],
+        &["decide::plan", "decide::plan::processes"],
         "the head holds the entries of a plan, its file which of them share a server process",
     ),
     (

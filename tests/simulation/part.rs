@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use orareaper::daemon::actor::{Actor, KILL_LIMIT};
-use orareaper::daemon::database::{DatabaseLoop, Hire, Threads};
+use orareaper::daemon::database::{DatabaseLoop, StartWorker, Threads};
 use orareaper::daemon::messages::{ActorOrder, Input, Needs, Settings};
 use orareaper::daemon::pause::Switch;
 use orareaper::daemon::poller::Poller;
@@ -249,7 +249,7 @@ impl Stage {
         let reach = self.reach(at, entry, &name);
         let (ask, asks) = channel();
         let orders = Arc::<Mutex<Vec<_>>>::default();
-        let hire: Hire = {
+        let start_worker: StartWorker = {
             let orders = Arc::clone(&orders);
             Box::new(move |_| {
                 let (act, heard) = channel();
@@ -287,7 +287,7 @@ impl Stage {
             rules,
             history.memory(&name, &place),
             Arc::clone(&clock),
-            Threads { ask, hire },
+            Threads { ask, start_worker },
             (Box::new(watcher), Box::new(Clerk::new((&name, &place), sink))),
         );
         self.judge().entries[at] = Some(entry.clone());
@@ -395,12 +395,12 @@ impl Stage {
         let switch = self.switch();
         let mut actor = part.take_actor(self, switch, number).expect("it is not at work");
         let answer = match order {
-            ActorOrder::Stand(standing) => self.turn_of(Who::Actor(part.at, number), || actor.answer_to(&standing)),
+            ActorOrder::StandBy(standing) => self.turn_of(Who::Actor(part.at, number), || actor.stand_by(&standing)),
             ActorOrder::Act(task) => {
                 let mut desk = Desk::new(self, part, number);
-                self.turn_of(Who::Actor(part.at, number), || actor.carry_out(*task, &mut desk));
+                self.turn_of(Who::Actor(part.at, number), || actor.act(*task, &mut desk));
                 self.judge().ended(part.at, number, self.now());
-                actor.through()
+                actor.finished()
             }
         };
         if !self.is_configured(part) {

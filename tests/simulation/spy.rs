@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use orareaper::actuator::carry_out::{Answered, Intending, Witness};
+use orareaper::actuator::carry_out::{Answered, Intending, StepRecorder};
 use orareaper::daemon::database::{CycleView, Watcher};
 use orareaper::daemon::pause::{Pause, Switch};
 use orareaper::daemon::standby::ConnectionState;
@@ -120,8 +120,8 @@ impl Watcher for Spy {
         self.inner.hanging(database, connections);
     }
 
-    fn standing(&mut self, database: &str, places: &[ConnectionState]) {
-        self.inner.standing(database, places);
+    fn standby(&mut self, database: &str, places: &[ConnectionState]) {
+        self.inner.standby(database, places);
     }
 
     fn alive(&mut self, database: &str) {
@@ -163,7 +163,7 @@ impl<'a> Desk<'a> {
     }
 }
 
-impl Witness for Desk<'_> {
+impl StepRecorder for Desk<'_> {
     fn abandon(&mut self, why: &str) -> Vec<Done> {
         self.clerk.abandon(why)
     }

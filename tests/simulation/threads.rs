@@ -183,7 +183,7 @@ impl Whole {
                     &config.state,
                 ))
             },
-            witness: &|database| {
+            recorder: &|database| {
                 let (name, place) = (Arc::clone(&database.name), database.place());
                 let sink = Arc::clone(&self.sink);
                 Box::new(move || Box::new(Clerk::new((&name, &place), Arc::clone(&sink))))

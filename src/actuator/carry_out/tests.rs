@@ -50,7 +50,7 @@ fn session(sid: &'static str, paddr: &'static str, username: &'static str, statu
 #[derive(Default)]
 struct Notes(Vec<(Outcome, String)>);
 
-impl Witness for Notes {
+impl StepRecorder for Notes {
     fn next_id(&mut self) -> u64 {
         1
     }
@@ -135,7 +135,7 @@ fn carried_out(action: &str, arming: Arming, before: &mut Scripted, again: &mut 
     let limit = Duration::from_secs(1);
     let seen = read_snapshot(before, wanted, &found, Scope::All, limit).expect("a snapshot");
     let rules = DatabaseRules::of_policy_test("prod", arming, limits, chrono_tz::UTC, Arc::clone(&set));
-    let terms = CycleInput {
+    let input = CycleInput {
         rules: &rules,
         here: &rules.configured(Due::Always),
         facts: &facts,
@@ -145,7 +145,7 @@ fn carried_out(action: &str, arming: Arming, before: &mut Scripted, again: &mut 
         standstill: None,
         assume_held: false,
     };
-    let ruling = cycle(&mut Memory::default(), &seen.snapshot, Readings::default(), &terms).ruling;
+    let ruling = cycle(&mut Memory::default(), &seen.snapshot, Readings::default(), &input).ruling;
     let warrant = ruling.warrants.into_iter().next().expect("a warrant");
     let mut notes = Notes::default();
     let mut hands = Hands {

@@ -430,8 +430,8 @@ impl Watcher for Narrator {
         self.inner.hanging(database, connections);
     }
 
-    fn standing(&mut self, database: &str, places: &[ConnectionState]) {
-        self.inner.standing(database, places);
+    fn standby(&mut self, database: &str, places: &[ConnectionState]) {
+        self.inner.standby(database, places);
     }
 
     fn alive(&mut self, database: &str) {

@@ -91,8 +91,7 @@ fn exported(bytes: impl Read, name: &str) -> Result<SavedWorld, String> {
 impl SavedWorld {
     /// When its sessions were read, if the file tells it.
     pub(super) fn read_at(&self) -> Option<DateTime<Utc>> {
-        let clock = self.snapshot.clock()?;
-        clock.now.to_utc(clock.utc_offset)
+        self.snapshot.utc()
     }
 
     /// The simulated database with these sessions, and how many of them it has.

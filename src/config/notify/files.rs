@@ -107,7 +107,7 @@ pub(crate) fn unreadable_secrets(config: &str, notify: &Notify) -> (Vec<Diagnost
                     }
                 }
                 Err(error) if error.may_be_of_the_unit() => {
-                    notes.push(format!("note: {what} of the receiver {name} was not checked: {error}"));
+                    notes.push(format!("{what} of the receiver {name} was not checked: {error}"));
                 }
                 Err(error) => {
                     let message = format!("{what} of the receiver `{name}` cannot be used: {error}");

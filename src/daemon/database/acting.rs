@@ -11,33 +11,20 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::daemon::actor::drop_unused;
-use crate::daemon::database::crew::LOGS_OFF_AFTER;
 use crate::daemon::database::orders::Trouble;
+use crate::daemon::database::workers::LOGS_OFF_AFTER;
 use crate::daemon::database::{BatchState, DatabaseLoop, whole_seconds};
 use crate::daemon::messages::{Acted, ActorOrder, Batch, Polled, Task};
+use crate::daemon::operator::OrderStep;
 use crate::daemon::standby::{ConnectionState, names};
-use crate::daemon::wishes::OrderStep;
 use crate::decide::cycle::{Done, remember};
-use crate::decide::guard::{Going, Warrant};
+use crate::decide::going::going;
+use crate::decide::guard::Warrant;
 use crate::decide::in_force::DatabaseRules;
 use crate::decide::ledger::later;
 use crate::decide::outcome::Outcome;
-use crate::decide::verify::{FollowState, Following};
-use crate::oracle::Error;
+use crate::oracle::{Class, Error};
 use crate::session::snapshot::Snapshot;
-
-/// The sessions that earlier actions are ending. A session that was asked to end after its transaction and is still there an hour later is
-/// expected to stay.
-pub(super) fn going(following: &Following) -> Vec<Going> {
-    let followed = following.iter();
-    let followed = followed.filter(|(_, followed)| followed.state != FollowState::Asked);
-    let going = followed.map(|(key, followed)| Going {
-        key: *key,
-        mode: followed.mode,
-        policy: Arc::clone(&followed.policy),
-    });
-    going.collect()
-}
 
 impl DatabaseLoop {
     /// How many threads may act at the same time.
@@ -53,30 +40,30 @@ impl DatabaseLoop {
             BatchState::Waiting { until, .. } => may_connect && now >= *until,
             BatchState::GaveUp { .. } => false,
         };
-        if let Some(standing) = self.standby.ask(now, may_connect) {
+        if let Some(order) = self.standby.ask(now, may_connect) {
             // If the thread has ended, the daemon ends too.
-            let _ = self.crew.order_lead(ActorOrder::Stand(standing), now);
+            let _ = self.workers.order_main(ActorOrder::StandBy(order), now);
         }
         let idle = if self.standby.is_needed() {
             LOGS_OFF_AFTER
         } else {
             Duration::ZERO
         };
-        self.crew.keep_up(idle, now);
+        self.workers.keep_up(idle, now);
     }
 
     /// If no connection stands by, nothing is permitted until one does; otherwise acting goes on.
     fn stood(&mut self, worker: usize, places: &[ConnectionState]) {
         let now = self.clock.now();
-        if let Some(error) = self.crew.stood(worker, places, now, self.settings.poll) {
+        if let Some(error) = self.workers.stood(worker, places, now, self.settings.poll) {
             self.watcher.helper_failed(&self.settings.name, &error);
         }
-        if !self.crew.is_lead(worker) {
+        if !self.workers.is_main(worker) {
             return;
         }
         self.standby.answered(places, now, self.settings.poll);
-        self.watcher.standing(&self.settings.name, places);
-        if self.crew.stands() {
+        self.watcher.standby(&self.settings.name, places);
+        if self.workers.stands() {
             if self.trouble == Some(Trouble::Connection) {
                 self.goes_on();
             }
@@ -113,7 +100,7 @@ impl DatabaseLoop {
             instances: names(&polled.snapshot),
             texts: polled.capabilities.texts,
             revoked: Arc::clone(&self.revoked),
-            term: self.lead.term,
+            term: self.lead.term(),
             told,
         })
     }
@@ -155,7 +142,7 @@ impl DatabaseLoop {
     ) -> bool {
         let place = self.standby.place_of(warrant.key().inst_id);
         let batch = self.batch(polled, rules, now, Some(told));
-        match self.crew.free_for(place, self.parallel()) {
+        match self.workers.free_for(place, self.parallel()) {
             Some(worker) => self.give(worker, Task { warrant, seen, batch }),
             None => false,
         }
@@ -164,7 +151,7 @@ impl DatabaseLoop {
     /// Whether a thread could take an order for a session on this instance at once. If not, a helper is called if possible.
     pub(super) fn is_free_for(&mut self, inst_id: u32) -> bool {
         let place = self.standby.place_of(inst_id);
-        let is_free = self.crew.free_for(place, self.parallel()).is_some();
+        let is_free = self.workers.free_for(place, self.parallel()).is_some();
         if !is_free {
             self.call((place, 1));
         }
@@ -173,28 +160,28 @@ impl DatabaseLoop {
 
     fn call(&mut self, waiting: (Option<u32>, usize)) {
         let (parallel, now) = (self.parallel(), self.clock.now());
-        self.crew.call(waiting, self.standby.instances(), parallel, now);
+        self.workers.call(waiting, self.standby.instances(), parallel, now);
     }
 
     fn give(&mut self, worker: usize, task: Task) -> bool {
         let place = self.standby.place_of(task.warrant.key().inst_id);
         let journal_fails = self.trouble == Some(Trouble::Journal);
-        let given = self.crew.give(worker, task, place, journal_fails, self.clock.now());
-        if let Some(task) = self.crew.task(worker).filter(|_| given) {
+        let given = self.workers.give(worker, task, place, journal_fails, self.clock.now());
+        if let Some(task) = self.workers.task(worker).filter(|_| given) {
             self.memory.under_way.begin(task.begun.clone());
         }
         given
     }
 
     /// Gives waiting warrants to free threads, drops those that have waited too long, and calls helpers.
-    pub fn share_out(&mut self) {
+    pub(crate) fn share_out(&mut self) {
         for task in std::mem::take(&mut self.waiting) {
             if let Some((outcome, why)) = task.batch.lapsed(&*self.clock) {
                 self.drop_task(&task, outcome, &why);
                 continue;
             }
             let place = self.standby.place_of(task.warrant.key().inst_id);
-            match self.crew.free_for(place, self.parallel()) {
+            match self.workers.free_for(place, self.parallel()) {
                 // If the thread has ended, the daemon ends too.
                 Some(worker) => drop(self.give(worker, task)),
                 None => self.waiting.push(task),
@@ -218,14 +205,20 @@ impl DatabaseLoop {
     }
 
     fn drop_task(&mut self, task: &Task, outcome: Outcome, why: &str) {
-        let done = drop_unused(task, outcome, why, &mut *self.witness);
+        let done = drop_unused(task, outcome, why, &mut *self.recorder);
         self.done(done, task.batch.stepped);
     }
 
     fn done(&mut self, mut done: Done, stepped: TimeDelta) {
         self.watcher.done(&self.settings.name, &done);
-        self.wishes.done(&done);
-        self.learn_from(&done);
+        self.requests.done(&done);
+        let until = || {
+            let pause = self.acting_backoff.after(Class::Config, self.settings.poll);
+            self.clock.now().plus(pause.unwrap_or(self.settings.poll))
+        };
+        if let Some(standstill) = self.refused.learn_from(&done, until) {
+            self.revoke(&standstill.to_string());
+        }
         self.memory.under_way.end(&done.begun());
         done.at = later(done.at, self.memory.clocks.stepped() - stepped);
         remember(&mut self.memory, done);
@@ -234,15 +227,15 @@ impl DatabaseLoop {
     }
 
     pub(super) fn acted(&mut self, worker: usize, acted: Acted) {
-        let answers = matches!(acted, Acted::Standing(_) | Acted::Through(_));
-        if self.crew.goes_on(worker, answers, self.clock.now()) {
-            self.replace_lead();
-            self.watcher.hanging(&self.settings.name, self.crew.lost());
+        let answers = matches!(acted, Acted::Standby(_) | Acted::Finished(_));
+        if self.workers.goes_on(worker, answers, self.clock.now()) {
+            self.replace_main();
+            self.watcher.hanging(&self.settings.name, self.workers.lost());
         }
         self.look_who_leads();
         match acted {
             Acted::Connected(own) => self.remember_own(own),
-            Acted::Standing(places) => {
+            Acted::Standby(places) => {
                 self.stood(worker, &places);
                 self.share_out();
             }
@@ -254,34 +247,34 @@ impl DatabaseLoop {
             }
             Acted::Unreachable(error) => {
                 self.not_carried_out(worker, &error.to_string());
-                if self.crew.is_lead(worker) && !self.crew.others_stand() {
+                if self.workers.is_main(worker) && !self.workers.others_stand() {
                     self.act_later(&error);
                 } else {
-                    self.crew.failed(&error, self.clock.now(), self.settings.poll);
+                    self.workers.failed(&error, self.clock.now(), self.settings.poll);
                     self.watcher.helper_failed(&self.settings.name, &error);
                 }
             }
-            Acted::Through(stands) => self.through(worker, stands),
+            Acted::Finished(stands) => self.finished(worker, stands),
         }
     }
 
     /// Drops the waiting warrants too, because they would fail for the same reason.
     fn not_carried_out(&mut self, worker: usize, why: &str) {
         self.waiting.clear();
-        if let Some(task) = self.crew.task(worker) {
+        if let Some(task) = self.workers.task(worker) {
             task.failed = true;
             if task.by_hand {
-                self.wishes.not_carried_out(why);
+                self.requests.not_carried_out(why);
             }
         }
     }
 
-    fn through(&mut self, worker: usize, stands: Vec<u32>) {
-        if let Some(task) = self.crew.through(worker, stands, self.clock.now()) {
+    fn finished(&mut self, worker: usize, stands: Vec<u32>) {
+        if let Some(task) = self.workers.finished(worker, stands, self.clock.now()) {
             self.memory.under_way.end(&task.begun);
             self.ending.ended(&task.going);
             if task.by_hand {
-                self.wishes.not_carried_out("the daemon dropped it; its log says why");
+                self.requests.not_carried_out("the daemon dropped it; its log says why");
             }
             if self.trouble == Some(Trouble::Journal) && task.shows_journal && !task.failed {
                 self.goes_on();
@@ -301,9 +294,9 @@ impl DatabaseLoop {
         }
     }
 
-    /// Has another thread stand by in place of a lead that hangs in a call, if there is one.
-    pub(super) fn replace_lead(&mut self) {
-        if self.crew.replace_lead(self.parallel(), self.clock.now()) {
+    /// Has another thread stand by in place of a main thread that hangs in a call, if there is one.
+    pub(super) fn replace_main(&mut self) {
+        if self.workers.replace_main(self.parallel(), self.clock.now()) {
             self.standby.passed_on();
         }
     }

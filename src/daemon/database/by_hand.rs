@@ -1,131 +1,36 @@
 //! Operators' requests to a database's loop: to show a session, and to end it.
 //!
-//! The loop requests a snapshot at once and answers a wish from it. It judges an order under [`DatabaseRules::for_order`] with its
+//! The loop requests a snapshot at once and answers a request from it. It judges an order under [`DatabaseRules::for_order`] with its
 //! own memory, so budgets count the order, and an earlier action on the session defers it. The order gets one warrant, and the
 //! policies get none in that cycle.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::mpsc::Sender;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
 use crate::actuator::way::wording;
-use crate::columns_needed::of_action;
 use crate::daemon::database::DatabaseLoop;
 use crate::daemon::database::orders::Polling;
 use crate::daemon::messages::Polled;
-use crate::daemon::wishes::{Named, OperatorRequest, OrderStep, Wish, action_of};
-use crate::decide::cycle::{Cycle, CycleInput, Done, judge};
+use crate::daemon::operator::{KillRequest, Named, OperatorRequest, OrderStep, action_of};
+use crate::decide::cycle::{Cycle, CycleInput, judge};
 use crate::decide::in_force::{DatabaseRules, Due, Here, RunMode};
-use crate::decide::order::{BY_HAND, OperatorOrder};
+use crate::decide::order::OperatorOrder;
 use crate::decide::protect::ProtectionFacts;
 use crate::decide::reason::{Verdict, exempted};
 use crate::decide::standstill::Standstill;
-use crate::decide::verify::Verification;
 use crate::event::Evidence;
 use crate::explain::{ExplainedSession, Explanation, SessionName};
 use crate::journal::cells;
 use crate::session::SessionKey;
-use crate::session::column::{Column, Columns};
+use crate::session::column::Column;
 use crate::session::snapshot::Snapshot;
 use crate::terminal::visible::visible;
 use crate::terminal::{Colour, TextStyle, bold, push, wrapped};
 
-/// The greatest number of wishes that wait for a snapshot.
-const MOST: usize = 8;
-
 /// While an operator waits, a snapshot is taken at least this often.
 const WATCHED: Duration = Duration::from_secs(1);
-
-/// The wishes, by stage.
-#[derive(Debug, Default)]
-pub(super) struct Wishes {
-    waiting: VecDeque<OperatorRequest>,
-    /// The columns that were asked for on their behalf with the last snapshot.
-    asked_for: Columns,
-    /// Whose order is being carried out.
-    carried_out: Option<Sender<OrderStep>>,
-    /// Who waits for a session to be gone.
-    followed: Vec<Follower>,
-}
-
-#[derive(Debug)]
-struct Follower {
-    action_id: u64,
-    key: SessionKey,
-    told: Sender<OrderStep>,
-}
-
-impl Wishes {
-    /// Why the policies must wait: an operator's order goes first, and they decide again with the next snapshot.
-    pub(super) fn first(&self) -> Option<Standstill> {
-        self.waiting.iter().find_map(|asked| match &asked.wish {
-            Wish::End { by, .. } => Some(Standstill::Ordered(by.clone())),
-            Wish::Show { .. } => None,
-        })
-    }
-
-    /// Tells every waiting operator that there is no answer, and why.
-    pub(super) fn fail(&mut self, why: &str) {
-        for asked in self.waiting.drain(..) {
-            // An operator who is gone gets no answer, here and below.
-            let _ = asked.told.send(OrderStep::Failed(why.to_owned()));
-        }
-    }
-
-    /// Tells the operator that the order was not carried out and has no outcome.
-    pub(super) fn not_carried_out(&mut self, why: &str) {
-        if let Some(told) = self.carried_out.take() {
-            let _ = told.send(OrderStep::Failed(why.to_owned()));
-        }
-    }
-
-    /// Takes the outcome of an action.
-    pub(super) fn done(&mut self, done: &Done) {
-        if &*done.policy != BY_HAND {
-            return;
-        }
-        if let Some(told) = self.carried_out.take()
-            && done.outcome.is_followed()
-        {
-            self.followed.push(Follower {
-                action_id: done.action_id,
-                key: done.key,
-                told,
-            });
-        }
-    }
-
-    /// Tells waiting operators what a snapshot shows of their sessions.
-    pub(super) fn follow_up(&mut self, verified: &[Verification], snapshot: &Snapshot) {
-        self.followed.retain(|follower| {
-            let mut of_it = verified
-                .iter()
-                .filter(|shown| shown.followed.action_id == follower.action_id);
-            let seen = match of_it.next() {
-                Some(shown) => OrderStep::Seen {
-                    proof: Some(shown.proof.name().to_owned()),
-                    status: None,
-                },
-                None => OrderStep::Seen {
-                    proof: None,
-                    status: snapshot
-                        .find(follower.key)
-                        .and_then(|row| snapshot.text(row, Column::Status))
-                        .map(str::to_owned),
-                },
-            };
-            let is_last = seen.is_last();
-            follower.told.send(seen).is_ok() && !is_last
-        });
-    }
-
-    fn is_empty(&self) -> bool {
-        self.waiting.is_empty() && self.carried_out.is_none() && self.followed.is_empty()
-    }
-}
 
 /// An order judged on a snapshot: the rules, and their decision.
 struct Judged {
@@ -138,58 +43,47 @@ struct Judged {
 impl DatabaseLoop {
     /// Takes an operator's request.
     pub(super) fn asked(&mut self, asked: OperatorRequest) {
-        if self.gave_up || self.wishes.waiting.len() >= MOST {
+        if self.gave_up || self.requests.is_full() {
             let why = if self.gave_up {
                 "the account was refused, and is not tried again before a reload"
             } else {
                 "too many orders wait for this database"
             };
+            // An operator who is gone gets no answer.
             let _ = asked.told.send(OrderStep::Failed(why.to_owned()));
             return;
         }
-        self.wishes.waiting.push_back(asked);
+        self.requests.wait(asked);
         if self.polling == Polling::Idle {
             self.next_poll = self.next_poll.min(self.clock.now());
         }
     }
 
-    /// The columns that the next snapshot must have for operators: those of the actions that they ask for, and of those of theirs that
-    /// are followed.
-    pub(super) fn columns_by_hand(&mut self) -> Columns {
-        let waiting = self.wishes.waiting.iter().map(|asked| asked.wish.columns());
-        let followed = self.memory.following.iter().map(|(_, followed)| followed);
-        let by_hand = followed.filter(|followed| &*followed.policy == BY_HAND);
-        let columns = waiting.chain(by_hand.map(|followed| of_action(followed.action)));
-        self.wishes.asked_for = columns.fold(Columns::NONE, Columns::union);
-        self.wishes.asked_for
-    }
-
     /// Answers from this snapshot every operator who can be answered. Who asks while it is taken may need columns that it does not
     /// have, and is answered from the next one.
-    pub(super) fn grant(
+    pub(super) fn answer_operators(
         &mut self,
         polled: &Polled,
         facts: &ProtectionFacts,
         now: DateTime<Utc>,
         standstill: Option<&Standstill>,
     ) {
-        let read = self.wishes.asked_for;
-        for asked in std::mem::take(&mut self.wishes.waiting) {
-            if read.union(asked.wish.columns()) != read {
-                self.wishes.waiting.push_back(asked);
+        for asked in self.requests.take_waiting() {
+            if !self.requests.has_columns_of(&asked.request) {
+                self.requests.wait(asked);
                 continue;
             }
-            let told = match &asked.wish {
-                Wish::Show { .. } => Some(self.show(&asked.wish, polled, facts, now, standstill)),
-                Wish::End { .. } => self.carry_out_order(&asked, polled, facts, now, standstill),
+            let told = match &asked.request {
+                KillRequest::Show { .. } => Some(self.show(&asked.request, polled, facts, now, standstill)),
+                KillRequest::End { .. } => self.carry_out_order(&asked, polled, facts, now, standstill),
             };
             let waits = matches!(told, Some(OrderStep::Waits(_)));
             let listens = told.is_none_or(|told| asked.told.send(told).is_ok());
             if waits && listens {
-                self.wishes.waiting.push_back(asked);
+                self.requests.wait(asked);
             }
         }
-        if !self.wishes.is_empty() {
+        if !self.requests.is_empty() {
             let soon = self.clock.now().plus(self.settings.poll.min(WATCHED));
             self.next_poll = self.next_poll.min(soon);
         }
@@ -206,7 +100,7 @@ impl DatabaseLoop {
     ) -> Judged {
         let rules = self.rules.for_order(Arc::new(order));
         let here = rules.here(|action| polled.capabilities.supports(action), Due::Always);
-        let terms = CycleInput {
+        let input = CycleInput {
             rules: &rules,
             here: &here,
             facts,
@@ -216,7 +110,7 @@ impl DatabaseLoop {
             standstill,
             assume_held: false,
         };
-        let cycle = judge(&self.memory, &polled.snapshot, &terms);
+        let cycle = judge(&self.memory, &polled.snapshot, &input);
         Judged {
             rules,
             here,
@@ -228,18 +122,18 @@ impl DatabaseLoop {
     /// Shows a session with everything that stands in the way.
     fn show(
         &self,
-        wish: &Wish,
+        request: &KillRequest,
         polled: &Polled,
         facts: &ProtectionFacts,
         now: DateTime<Utc>,
         standstill: Option<&Standstill>,
     ) -> OrderStep {
-        let Wish::Show {
+        let KillRequest::Show {
             session,
             action,
             width,
             colour,
-        } = wish
+        } = request
         else {
             unreachable!("only a session that is to be shown is")
         };
@@ -300,14 +194,14 @@ impl DatabaseLoop {
         now: DateTime<Utc>,
         standstill: Option<&Standstill>,
     ) -> Option<OrderStep> {
-        let order = match asked.wish.order()? {
+        let order = match asked.request.order()? {
             Ok(order) => order,
             Err(why) => return Some(OrderStep::Failed(why)),
         };
         if let Some(standstill) = standstill {
             return Some(held_up(standstill));
         }
-        if self.wishes.carried_out.is_some() || !self.is_free_for(order.key.inst_id) {
+        if self.requests.is_carrying_out() || !self.is_free_for(order.key.inst_id) {
             return Some(OrderStep::Waits(Standstill::UnderWay.to_string()));
         }
         let snapshot = &polled.snapshot;
@@ -332,7 +226,7 @@ impl DatabaseLoop {
         if !self.order(task, polled, Arc::new(judged.rules), now, told.clone()) {
             return Some(OrderStep::Failed("the thread that acts is gone".to_owned()));
         }
-        self.wishes.carried_out = Some(told);
+        self.requests.carry_out(told);
         None
     }
 }
@@ -411,7 +305,7 @@ impl Judged {
             protections.filter_map(|(protection, why)| Some(format!("protection {protection}: {}", why.as_ref()?))),
         );
         let exemptions = self.rules.set().exemptions.iter().zip(&explanation.exemptions);
-        for (exemption, _) in exemptions.filter(|(_, explained)| explained.applies()) {
+        for (exemption, _) in exemptions.filter(|(_, explained)| explained.applies) {
             refusals.push(format!("exempt: {}", exempted(exemption, snapshot, self.row)));
         }
         refusals.extend(standstill.map(ToString::to_string));

@@ -29,14 +29,14 @@ impl DatabaseLoop {
     pub(crate) fn tell_if_acting_hangs(&mut self) {
         let now = self.clock.now();
         let helper = self.settings.acting_patience;
-        let lead = helper.saturating_mul(self.standby.connections());
-        let hangs = self.crew.hangs(now, lead, helper);
+        let main = helper.saturating_mul(self.standby.connections());
+        let hangs = self.workers.hangs(now, main, helper);
         if hangs.is_empty() {
             return;
         }
-        self.replace_lead();
-        let all = self.crew.is_lost();
-        self.watcher.hanging(&self.settings.name, self.crew.lost());
+        self.replace_main();
+        let all = self.workers.is_lost();
+        self.watcher.hanging(&self.settings.name, self.workers.lost());
         for taken in hangs {
             let without = if all {
                 "no session is acted on here"
@@ -52,7 +52,7 @@ impl DatabaseLoop {
             if all {
                 self.trouble = Some(Trouble::Connection);
                 self.watcher.acting_failed(&self.settings.name, &error);
-                self.watcher.standing(&self.settings.name, &self.standby.missing());
+                self.watcher.standby(&self.settings.name, &self.standby.missing());
             } else {
                 self.watcher.helper_failed(&self.settings.name, &error);
             }

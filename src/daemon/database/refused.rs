@@ -4,44 +4,53 @@
 
 use crate::checks::Check;
 use crate::clock::Monotonic;
-use crate::daemon::database::DatabaseLoop;
 use crate::decide::cycle::Done;
 use crate::decide::in_force::RunMode;
 use crate::decide::outcome::Hindrance;
 use crate::decide::standstill::Standstill;
-use crate::oracle::Class;
 
-/// The refusal.
+/// The refusal of the last statement, if it was refused so.
+#[derive(Debug, Default)]
+pub(super) struct LastRefusal(Option<RefusedStatement>);
+
 #[derive(Debug)]
-pub(super) struct RefusedStatement {
+struct RefusedStatement {
     /// What was found, with its remedy.
-    pub(super) check: Check,
+    check: Check,
     /// No policy tries again before.
     until: Monotonic,
 }
 
-impl DatabaseLoop {
-    /// Takes note of what a statement of a policy or an operator met.
-    pub(super) fn learn_from(&mut self, done: &Done) {
+impl LastRefusal {
+    /// Takes note of what a statement of a policy or an operator met. After a refusal no policy tries again before `until`; returns
+    /// why everything that has not begun is to be revoked.
+    pub(super) fn learn_from(&mut self, done: &Done, until: impl FnOnce() -> Monotonic) -> Option<Standstill> {
         if done.mode != RunMode::Enforce || !done.sent {
-            return;
+            return None;
         }
         let Some(Hindrance::Database(check)) = &done.hindrance else {
-            self.refused = None;
-            return;
+            self.0 = None;
+            return None;
         };
-        let pause = self.acting_backoff.after(Class::Config, self.settings.poll);
-        let until = self.clock.now().plus(pause.unwrap_or(self.settings.poll));
-        self.refused = Some(RefusedStatement {
-            check: (**check).clone(),
-            until,
-        });
-        self.revoke(&Standstill::Refused(check.to_string()).to_string());
+        let (check, until) = ((**check).clone(), until());
+        let why = Standstill::Refused(check.to_string());
+        self.0 = Some(RefusedStatement { check, until });
+        Some(why)
     }
 
-    /// Why no policy may act, because of the last refusal.
-    pub(super) fn is_refused(&self) -> Option<Standstill> {
-        let refused = self.refused.as_ref()?;
-        (self.clock.now() < refused.until).then(|| Standstill::Refused(refused.check.to_string()))
+    /// After a reload another statement may be tried.
+    pub(super) fn forget(&mut self) {
+        self.0 = None;
+    }
+
+    /// What was found.
+    pub(super) fn check(&self) -> Option<&Check> {
+        self.0.as_ref().map(|refused| &refused.check)
+    }
+
+    /// Why no policy may act.
+    pub(super) fn standstill(&self, now: Monotonic) -> Option<Standstill> {
+        let refused = self.0.as_ref()?;
+        (now < refused.until).then(|| Standstill::Refused(refused.check.to_string()))
     }
 }

@@ -52,7 +52,7 @@ impl Watcher for Noted {
     }
     fn hanging(&mut self, _: &str, _: usize) {}
     fn stepped(&mut self, _: &str, _: ClockStep) {}
-    fn standing(&mut self, _: &str, _: &[ConnectionState]) {}
+    fn standby(&mut self, _: &str, _: &[ConnectionState]) {}
     fn alive(&mut self, _: &str) {}
     fn paused(&mut self) -> Option<Pause> {
         self.1.lock().expect("one thread").clone()
@@ -104,7 +104,7 @@ fn database() -> (DatabaseLoop, Arc<ManualClock>, Noted, Heard) {
 /// The acting threads of these tests write no records.
 struct Nobody;
 
-impl Witness for Nobody {
+impl StepRecorder for Nobody {
     fn next_id(&mut self) -> u64 {
         unreachable!("nothing is permitted")
     }
@@ -125,13 +125,13 @@ fn watched_by(watcher: Box<dyn Watcher>) -> (DatabaseLoop, Arc<ManualClock>, Hea
 pub(super) fn of_rules(
     rules: Arc<DatabaseRules>,
     watcher: Box<dyn Watcher>,
-    witness: Box<dyn Witness + Send>,
+    recorder: Box<dyn StepRecorder + Send>,
 ) -> (DatabaseLoop, Arc<ManualClock>, Heard) {
     let clock = Arc::new(ManualClock::at(DateTime::UNIX_EPOCH));
     let (ask, asks) = channel();
     let shared: Arc<dyn Clock> = Arc::<ManualClock>::clone(&clock);
     let hired = Arc::<Mutex<Vec<_>>>::default();
-    let hire: Hire = {
+    let start_worker: StartWorker = {
         let hired = Arc::clone(&hired);
         Box::new(move |_| {
             let (act, orders) = channel();
@@ -139,8 +139,8 @@ pub(super) fn of_rules(
             Some(act)
         })
     };
-    let threads = Threads { ask, hire };
-    let watched = (watcher, witness);
+    let threads = Threads { ask, start_worker };
+    let watched = (watcher, recorder);
     let database = DatabaseLoop::new(settings(), rules, Memory::default(), shared, threads, watched);
     (database, clock, Heard { asks, orders: hired })
 }
@@ -186,7 +186,7 @@ fn after(class: Class) -> Vec<Option<String>> {
     let (mut database, clock, noted, _threads) = database();
     let error = Error::new(class, "connect to prod", "refused");
     let _ = database.apply(Input::Acted(0, Acted::Unreachable(Box::new(error))));
-    let _ = database.apply(Input::Acted(0, Acted::Through(Vec::new())));
+    let _ = database.apply(Input::Acted(0, Acted::Finished(Vec::new())));
     let _ = database.apply(polled(&clock));
     clock.advance(Duration::from_secs(60));
     let _ = database.apply(polled(&clock));
@@ -312,13 +312,13 @@ fn acting_that_does_not_come_back_is_told_once_and_nothing_is_permitted_meanwhil
     let noted = Noted::default();
     let (mut database, clock, _threads) = of_rules(Arc::new(alone), Box::new(noted.clone()), Box::new(Nobody));
     let told = || noted.0.lock().expect("one thread").clone();
-    let standing = StandbyOrder {
+    let order = StandbyOrder {
         needed: Needed::Any,
         instances: std::collections::HashMap::new(),
         may_connect: true,
         anew: false,
     };
-    assert!(database.crew.order_lead(ActorOrder::Stand(standing), clock.now()));
+    assert!(database.workers.order_main(ActorOrder::StandBy(order), clock.now()));
     clock.advance(Duration::from_secs(150));
     // A sign of life in the middle of it.
     let key = capabilities(19, 3).own;
@@ -331,7 +331,7 @@ fn acting_that_does_not_come_back_is_told_once_and_nothing_is_permitted_meanwhil
     clock.advance(Duration::from_secs(1000));
     database.tell_if_acting_hangs();
     let _ = database.apply(polled(&clock));
-    let _ = database.apply(Input::Acted(0, Acted::Standing(Vec::new())));
+    let _ = database.apply(Input::Acted(0, Acted::Standby(Vec::new())));
     let _ = database.apply(polled(&clock));
     clock.advance(Duration::from_secs(1000));
     database.tell_if_acting_hangs();
@@ -364,7 +364,7 @@ fn a_step_of_the_database_s_clock_permits_nothing_and_takes_nothing_from_a_budge
     };
     let _ = database.apply(polled(&clock));
     let _ = database.apply(done(1_000_000));
-    let _ = database.apply(Input::Acted(0, Acted::Through(Vec::new())));
+    let _ = database.apply(Input::Acted(0, Acted::Finished(Vec::new())));
     clock.advance(Duration::from_secs(15));
     // Two hours in fifteen seconds, while another action of the first cycle is under way.
     let two_hours = 7_200;

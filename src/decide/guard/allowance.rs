@@ -8,13 +8,14 @@ use std::sync::Arc;
 use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::decide::evaluate::truth::Truth;
+use crate::decide::going::{is_going, rows_going};
 use crate::decide::guard::floors::Floors;
 use crate::decide::in_force::{InForce, RunMode};
 use crate::decide::ledger::Ledger;
 use crate::decide::plan::{PlanEntry, Situation};
 use crate::decide::pressure::{Readings, judge};
 use crate::decide::reason::{Obstacle, Standing, Whose};
-use crate::decide::verify::{FollowState, Following};
+use crate::decide::verify::Following;
 use crate::policy::model::{Action, Policy};
 use crate::session::SessionKey;
 use crate::session::column::Column;
@@ -55,30 +56,23 @@ pub(super) struct Allowance<'a> {
     now: DateTime<Utc>,
 }
 
-/// For each row, whether the session's end counts for this policy: an action on it is under way or followed, or it is `taken` in
+/// For each row, whether it is going as far as this policy counts it: an action on it is under way or followed, or it is `taken` in
 /// this cycle.
-fn about_to_go(
+fn going(
     snapshot: &Snapshot,
     situation: &Situation<'_>,
     in_force: InForce,
     taken: impl Iterator<Item = SessionKey>,
 ) -> Vec<bool> {
-    let mut gone = vec![false; snapshot.rows()];
-    // A session that was only asked to go, and has not gone within an hour, is expected to stay.
     let followed = situation.all_followed(in_force);
-    let followed = followed.filter(|(_, followed)| followed.state != FollowState::Asked);
+    let followed = followed.filter(|(_, followed)| is_going(followed));
     let followed = followed.map(|(key, _)| *key);
-    let begun = situation
-        .under_way
-        .counted(in_force, situation.set())
-        .map(|begun| begun.key);
-    for key in followed.chain(begun).chain(taken) {
-        snapshot.rows_of(key).for_each(|row| gone[row] = true);
-    }
-    gone
+    let under_way = situation.under_way.counted(in_force, situation.set());
+    let under_way = under_way.map(|begun| begun.key);
+    rows_going(snapshot, followed.chain(under_way).chain(taken))
 }
 
-/// Whether an earlier action of the policy on the session is followed, so that floors and estimates count it as gone.
+/// Whether an earlier action of the policy on the session is followed, so that floors and estimates count it as going.
 fn is_followed(standing: &Standing) -> bool {
     matches!(standing, Standing::Escalating { .. })
 }
@@ -124,14 +118,14 @@ impl<'a> Allowance<'a> {
         add("per_cycle", Whose::Policy, own.per_cycle, &|_| 0);
         add("per_hour", Whose::Policy, own.per_hour, &|limit| used(1, limit, name));
         add("per_day", Whose::Policy, own.per_day, &|limit| used(24, limit, name));
-        let gone = || about_to_go(snapshot, situation, in_force, holders.keys().copied());
+        let going = || going(snapshot, situation, in_force, holders.keys().copied());
         let matched = situation.matches.rows(in_force.index());
         let floors = policy.keep.as_ref();
-        let floors = floors.and_then(|_| Floors::of(policy, snapshot, matched, &gone()));
+        let floors = floors.and_then(|_| Floors::of(policy, snapshot, matched, &going()));
         let mut estimate = situation.gates.readings().clone();
         if policy.pressure.as_ref().is_some_and(|pressure| pressure.end.is_some()) {
-            // A session that is about to go is not a reason to take another.
-            for (row, _) in gone().into_iter().enumerate().filter(|(_, gone)| *gone) {
+            // A session that is going is not a reason to take another.
+            for (row, _) in going().into_iter().enumerate().filter(|(_, going)| *going) {
                 estimate.take_away(snapshot, row);
             }
         }
@@ -178,11 +172,11 @@ impl<'a> Allowance<'a> {
             return Some(tried);
         }
         if entry.standing.is_next_rung() {
-            // It has counted as gone since its first action, so a stronger action changes no floor and no estimate.
+            // It has counted as going since its first action, so a stronger action changes no floor and no estimate.
             return None;
         }
         let floors = self.floors.as_ref();
-        // One that may have been ended before is there, although it has counted as gone since.
+        // One that may have been ended before is there, although it has counted as going since.
         let itself = u32::from(is_followed(&entry.standing));
         if let Some(floor) = floors.and_then(|floors| floors.reached(self.snapshot, entry.row, itself)) {
             return Some(Obstacle::Floor(floor));
@@ -199,7 +193,7 @@ impl<'a> Allowance<'a> {
             Standing::Ready
             | Standing::Pending { .. }
             | Standing::Protected(_)
-            | Standing::Accompanied(_)
+            | Standing::SharedProcess(_)
             | Standing::Exempt(_)
             | Standing::Followed(_) => self.following.tried(key, self.now, false),
         }

@@ -2,7 +2,7 @@
 //!
 //! A warrant comes out of policies, limits and protections, none of which concern a decoy. Its permission rests on something else:
 //! that it is a decoy. So a [`Decoy`] is made of what the decoy's own connection reports of itself and of nothing else, and each
-//! statement needs an [`Again`], which is made of a fresh reading of its seat and is used up by the statement.
+//! statement needs an [`Again`], which is made of a fresh reading of its SID and is used up by the statement.
 
 use crate::session::SessionKey;
 use crate::session::snapshot::Snapshot;
@@ -31,29 +31,21 @@ impl Decoy {
         self.key
     }
 
-    /// Permission for one statement, if this reading of its seat shows the decoy.
-    pub(crate) fn again(&self, seat: &Snapshot) -> Option<Again> {
-        seat.find(self.key).map(|_| Again { key: self.key })
+    /// Permission for one statement, if this reading of its SID shows the decoy.
+    pub(crate) fn again(&self, reading: &Snapshot) -> Option<Again> {
+        reading.find(self.key).map(|_| Again { key: self.key })
     }
 
-    /// Permission for one statement that should find no session: this reading of its seat shows that the decoy is gone.
-    pub(crate) fn departed(&self, seat: &Snapshot) -> Option<Again> {
-        let is_read = seat.is_complete(self.key.inst_id);
-        (is_read && seat.find(self.key).is_none()).then_some(Again { key: self.key })
-    }
-}
-
-impl Again {
-    /// The session that the statement has to name.
-    pub(crate) fn key(&self) -> SessionKey {
-        self.key
+    /// Permission for one statement that should find no session: this reading of its SID shows that the decoy is gone.
+    pub(crate) fn departed(&self, reading: &Snapshot) -> Option<Again> {
+        let is_read = reading.is_complete(self.key.inst_id);
+        (is_read && reading.find(self.key).is_none()).then_some(Again { key: self.key })
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::decide::guard::Wording;
     use crate::session::column::Column;
     use crate::session::snapshot::{Cell, Instance, SnapshotSource};
     use crate::session::time::DbTime;
@@ -67,8 +59,8 @@ mod tests {
         }
     }
 
-    /// A reading of seat 12 of instance 1.
-    fn seat(serials: &[u32], complete: bool) -> Snapshot {
+    /// A reading of SID 12 of instance 1.
+    fn reading(serials: &[u32], complete: bool) -> Snapshot {
         let columns = [Column::InstId, Column::Sid, Column::Serial, Column::LogonTime];
         let mut builder = Snapshot::builder(SnapshotSource::Live, &columns);
         for serial in serials {
@@ -89,19 +81,12 @@ mod tests {
     #[test]
     fn only_the_decoy_itself_is_permitted_and_only_while_it_is_seen() {
         let decoy = Decoy::reported(key(7));
-        assert!(decoy.again(&seat(&[7], true)).is_some());
-        assert!(decoy.again(&seat(&[8], true)).is_none());
-        assert!(decoy.again(&seat(&[], true)).is_none());
-        assert!(decoy.departed(&seat(&[8], true)).is_some());
-        assert!(decoy.departed(&seat(&[], true)).is_some());
-        assert!(decoy.departed(&seat(&[7], true)).is_none());
-        assert!(decoy.departed(&seat(&[], false)).is_none());
-    }
-
-    #[test]
-    #[should_panic(expected = "names another session")]
-    fn such_a_statement_is_never_made() {
-        let again = Decoy::reported(key(7)).again(&seat(&[7], true)).expect("it is there");
-        let _ = again.statement(Wording::Statement("KILL '12,8'".to_owned()));
+        assert!(decoy.again(&reading(&[7], true)).is_some());
+        assert!(decoy.again(&reading(&[8], true)).is_none());
+        assert!(decoy.again(&reading(&[], true)).is_none());
+        assert!(decoy.departed(&reading(&[8], true)).is_some());
+        assert!(decoy.departed(&reading(&[], true)).is_some());
+        assert!(decoy.departed(&reading(&[7], true)).is_none());
+        assert!(decoy.departed(&reading(&[], false)).is_none());
     }
 }

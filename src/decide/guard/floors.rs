@@ -8,11 +8,11 @@
 use std::collections::HashMap;
 
 use crate::decide::floor::Floor;
-use crate::decide::plan::{readable, sort_worst_first};
+use crate::decide::going::live;
+use crate::decide::plan::sort_worst_first;
 use crate::policy::model::{Keep, KeepOf, Policy};
-use crate::session::column::Column;
 use crate::session::groups::Groups;
-use crate::session::snapshot::{KILLED, Snapshot};
+use crate::session::snapshot::Snapshot;
 
 /// The floors of one policy in one snapshot.
 pub(super) struct Floors<'a> {
@@ -30,12 +30,12 @@ enum Counts {
 }
 
 impl<'a> Floors<'a> {
-    /// The floors of a policy, if it has any. `matched` are the rows that its condition holds for, and `gone` says of each row whether
-    /// it is being ended.
-    pub(super) fn of(policy: &'a Policy, snapshot: &Snapshot, matched: &[usize], gone: &[bool]) -> Option<Floors<'a>> {
+    /// The floors of a policy, if it has any. `matched` are the rows that its condition holds for, and `going` says of each row whether
+    /// it is going.
+    pub(super) fn of(policy: &'a Policy, snapshot: &Snapshot, matched: &[usize], going: &[bool]) -> Option<Floors<'a>> {
         let keep = policy.keep.as_ref()?;
         let groups = Groups::by(snapshot, &keep.per);
-        let live = live(snapshot, gone);
+        let live = live(snapshot, going);
         let counts = match keep.of {
             KeepOf::All => Counts::Left(group_sizes(&live, &groups)),
             KeepOf::Matching => Counts::After(followers(policy, snapshot, matched, &live, &groups)),
@@ -48,7 +48,7 @@ impl<'a> Floors<'a> {
         })
     }
 
-    /// Why the session may not be taken, if so. `itself` is 1 where it is there although it counts as gone.
+    /// Why the session may not be taken, if so. `itself` is 1 where it is there although it counts as going.
     pub(super) fn reached(&self, snapshot: &Snapshot, row: usize, itself: u32) -> Option<Floor> {
         let order = self.policy.order.iter().map(|key| &key.column);
         let ranks = order.filter(|_| self.keep.of == KeepOf::Matching);
@@ -82,24 +82,6 @@ impl<'a> Floors<'a> {
             *left = left.saturating_sub(1);
         }
     }
-}
-
-/// For each row, whether it counts: a user session that is not dying and not being ended, of an instance that was read completely.
-fn live(snapshot: &Snapshot, gone: &[bool]) -> Vec<bool> {
-    let Some(types) = snapshot.texts(Column::Type) else {
-        return vec![false; snapshot.rows()];
-    };
-    let is_user = types.judged(|text| text == Some("USER"));
-    let status = snapshot.texts(Column::Status);
-    let is_dying = status.map(|texts| texts.judged(|text| text == Some(KILLED)));
-    let counts = |(row, gone): (usize, &bool)| {
-        let dying = match (status, &is_dying) {
-            (Some(texts), Some(is_dying)) => is_dying[texts.code(row) as usize],
-            (None, _) | (_, None) => false,
-        };
-        is_user[types.code(row) as usize] && !dying && !gone && readable(snapshot, row)
-    };
-    gone.iter().enumerate().map(counts).collect()
 }
 
 /// The number of live sessions of each group.

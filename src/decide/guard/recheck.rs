@@ -8,40 +8,16 @@ use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
+use crate::decide::going::{Going, rows_going};
 use crate::decide::guard::Warrant;
 use crate::decide::guard::floors::Floors;
 use crate::decide::hold::{INEXACT, depends_on_use, last_use};
-use crate::decide::in_force::RunMode;
 use crate::decide::matches::matched_rows;
 use crate::decide::pressure::{Readings, is_open};
 use crate::decide::reason::Lapse;
 use crate::policy::model::Action;
 use crate::policy::timetable::Timetable;
-use crate::session::SessionKey;
 use crate::session::snapshot::Snapshot;
-
-/// A session that an action is ending, which floors and gates therefore no longer count.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Going {
-    /// The session.
-    pub(crate) key: SessionKey,
-    /// The mode in which the policy ran.
-    pub(crate) mode: RunMode,
-    /// The policy of the action.
-    pub(crate) policy: Arc<str>,
-}
-
-impl Going {
-    /// What a warrant permits to end.
-    #[must_use]
-    pub(crate) fn of(warrant: &Warrant) -> Going {
-        Going {
-            key: warrant.key,
-            mode: warrant.mode(),
-            policy: Arc::clone(&warrant.policy().name),
-        }
-    }
-}
 
 /// What floors and gates depend on, read right before the statement.
 #[derive(Clone, Copy, Debug)]
@@ -55,6 +31,16 @@ pub(crate) struct Surroundings<'a> {
 }
 
 impl Warrant {
+    /// The session, as one that carrying out ends.
+    #[must_use]
+    pub(crate) fn going(&self) -> Going {
+        Going {
+            key: self.key,
+            mode: self.mode(),
+            policy: Arc::clone(&self.policy().name),
+        }
+    }
+
     /// Whether the policy has a floor or a gate, which the session's row alone cannot decide.
     #[must_use]
     pub(crate) fn depends_on_others(&self) -> bool {
@@ -72,14 +58,12 @@ impl Warrant {
         let policy = self.policy();
         // The session is read again right afterwards; one that is gone has no group.
         let row = now.sessions.find(self.key)?;
-        let mut gone = vec![false; now.sessions.rows()];
-        let reckoned = |going: &&Going| self.in_force.reckons_with(&self.set, going.mode, &going.policy);
-        for going in now.going.iter().filter(reckoned).filter(|going| going.key != self.key) {
-            now.sessions.rows_of(going.key).for_each(|row| gone[row] = true);
-        }
+        let counted = |going: &&Going| self.in_force.reckons_with(&self.set, going.mode, &going.policy);
+        let others = now.going.iter().filter(counted).map(|going| going.key);
+        let going = rows_going(now.sessions, others.filter(|key| *key != self.key));
         if policy.keep.is_some() && policy.action != Action::Report {
             let matched = matched_rows(policy, now.sessions);
-            let floors = Floors::of(policy, now.sessions, &matched, &gone);
+            let floors = Floors::of(policy, now.sessions, &matched, &going);
             if let Some(floor) = floors.and_then(|floors| floors.reached(now.sessions, row, 0)) {
                 return Some(Lapse::Floor(floor));
             }
@@ -88,7 +72,7 @@ impl Warrant {
         let inst_id = self.key.inst_id;
         let open = if pressure.end.is_some() {
             let mut estimate = now.readings.clone();
-            for (row, _) in gone.iter().enumerate().filter(|(_, gone)| **gone) {
+            for (row, _) in going.iter().enumerate().filter(|(_, going)| **going) {
                 estimate.take_away(now.sessions, row);
             }
             is_open(pressure, true, &estimate, inst_id)
@@ -143,12 +127,13 @@ mod tests {
     use super::*;
     use crate::decide::cycle::{CycleInput, Done, Memory, cycle, remember};
     use crate::decide::guard::{LastStep, Spared, Wording, still_deserved};
-    use crate::decide::in_force::{Arming, DatabaseRules, Due, EffectiveLimits};
+    use crate::decide::in_force::{Arming, DatabaseRules, Due, EffectiveLimits, RunMode};
     use crate::decide::outcome::Outcome;
     use crate::decide::pressure::Reading;
     use crate::oracle::capabilities::tests::capabilities;
     use crate::policy::model::Limits;
     use crate::policy::pressure::Resource;
+    use crate::session::SessionKey;
     use crate::session::column::{Column, Columns};
     use crate::session::snapshot::{Cell, Instance, SnapshotClock, SnapshotSource};
     use crate::session::time::DbTime;
@@ -238,7 +223,7 @@ mod tests {
         let mut warrants = Vec::new();
         for snapshot in snapshots {
             let now = snapshot.clock().and_then(|clock| clock.now.to_utc(0)).expect("a clock");
-            let terms = CycleInput {
+            let input = CycleInput {
                 rules: &rules,
                 here: &here,
                 facts: &facts,
@@ -248,7 +233,7 @@ mod tests {
                 standstill: None,
                 assume_held: false,
             };
-            warrants = cycle(memory, snapshot, readings(90), &terms).ruling.warrants;
+            warrants = cycle(memory, snapshot, readings(90), &input).ruling.warrants;
         }
         assert!(!warrants.is_empty(), "{policy}");
         warrants

@@ -1,4 +1,4 @@
-//! Names of accounts, each in the containers where it is one.
+//! Names of accounts, each with the containers that have the account.
 //!
 //! A PDB has accounts of its own, and those of another may have the same names and other rights. Of a session whose container
 //! is not known, any of them may be meant.
@@ -38,7 +38,7 @@ impl Accounts {
         self.are_everywhere(name) || self.local.values().any(|names| names.contains(name))
     }
 
-    /// Whether the account of a session in this container is one of them. Neither NULL nor 0 tells a container.
+    /// Whether the account of a session in this container is one of them. NULL and 0 name no container.
     #[must_use]
     pub(crate) fn include(&self, name: &str, con_id: Option<u32>) -> bool {
         match con_id.filter(|con_id| *con_id > 0) {

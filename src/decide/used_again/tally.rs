@@ -28,9 +28,9 @@ pub struct AfterTimes {
     /// How many.
     pub count: usize,
     /// The shortest.
-    pub soonest: Option<i64>,
+    pub(crate) soonest: Option<i64>,
     /// The longest.
-    pub latest: Option<i64>,
+    pub(crate) latest: Option<i64>,
     /// How many are no longer than each of [`STEPS`].
     pub within: [usize; STEPS.len()],
 }
@@ -71,7 +71,7 @@ pub struct RehearsalTally {
     /// Used again, by a call that does not look like a validation.
     pub used: AfterTimes,
     /// Used again, only by calls that look like a pool's validation.
-    pub validated: AfterTimes,
+    pub(crate) validated: AfterTimes,
     /// Never used again: they ended by themselves.
     pub ended: AfterTimes,
     /// Still watched, and not used again so far.

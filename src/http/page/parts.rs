@@ -10,6 +10,7 @@ use maud::{Markup, Render, display, html};
 use crate::clock::Monotonic;
 use crate::decide::in_force::RunMode;
 use crate::quantity::Span;
+use crate::session::time::in_zone;
 use crate::status::{DatabaseStatus, Reachability};
 
 /// When and where a page is made.
@@ -27,7 +28,7 @@ pub(crate) struct Moment<'a> {
 
 impl Moment<'_> {
     pub(super) fn local(&self, at: DateTime<Utc>) -> impl fmt::Display {
-        at.with_timezone(&self.zone).format("%Y-%m-%d %H:%M:%S %Z")
+        in_zone(at, self.zone)
     }
 
     pub(super) fn time(&self, at: DateTime<Utc>) -> impl Render {

@@ -6,6 +6,7 @@ use crate::decide::in_force::RunMode;
 use crate::decide::outcome::Outcome;
 use crate::decide::verify::Proof;
 use crate::notify::notice::{ActionFacts, CollectedCount, ExemptionFacts, Notice, SessionFacts};
+use crate::session::time::iso;
 
 /// Grows when a key changes its meaning or goes; a new key does not change it.
 const VERSION: u32 = 1;
@@ -72,7 +73,7 @@ struct CollectedPayload {
 pub(super) fn body(notice: &Notice) -> String {
     let payload = Payload {
         version: VERSION,
-        time: notice.at.format("%Y-%m-%dT%H:%M:%SZ").to_string(),
+        time: iso(notice.at),
         event: notice.kind.name(),
         phase: notice.phase.name(),
         severity: notice.severity.name(),

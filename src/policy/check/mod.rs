@@ -110,7 +110,7 @@ pub fn check_files(files: &[(String, Vec<u8>)], today: NaiveDate, zone: Tz) -> L
 /// Reads a condition that is not in a file, as in `orareaper sessions "INACTIVE longer than 1h"`. The second part has all errors and
 /// warnings that the same text would get as a policy's `when`, in a file named `condition`; with an error there is no condition.
 #[must_use]
-pub fn condition_and_problems(text: &str) -> (Option<Condition>, Vec<Diagnostic>) {
+pub(crate) fn condition_and_problems(text: &str) -> (Option<Condition>, Vec<Diagnostic>) {
     let source = SourceFile::new("condition", text);
     let Parsed { expr, mut mistakes, .. } = parse(text);
     let definitions = Definitions::default();
@@ -180,7 +180,7 @@ fn diagnosed(source: &Arc<SourceFile>, severity: Severity, mistake: Mistake) -> 
 
 /// Warns of every entry of `databases` that selects none of the configured databases.
 #[must_use]
-pub fn unmatched_databases(set: &PolicySet, databases: &[(Arc<str>, Labels)]) -> Vec<Diagnostic> {
+pub(crate) fn unmatched_databases(set: &PolicySet, databases: &[(Arc<str>, Labels)]) -> Vec<Diagnostic> {
     let mut found = Vec::new();
     for policy in &set.policies {
         for selector in &policy.databases {

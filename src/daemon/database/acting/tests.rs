@@ -1,7 +1,7 @@
 //! Who is given which warrant, and what others that act make of it.
 
 use super::*;
-use crate::actuator::carry_out::{Answered, Intending, Witness};
+use crate::actuator::carry_out::{Answered, Intending, StepRecorder};
 use crate::checks::{Check, Id, State};
 use crate::clock::{Clock as _, ManualClock};
 use crate::daemon::database::tests::{Heard, Noted, of_rules, settings};
@@ -25,7 +25,7 @@ const IDLE: &str = "when: INACTIVE longer than 1h";
 #[derive(Clone, Default)]
 struct Dropped(Arc<Mutex<Vec<(u32, String)>>>);
 
-impl Witness for Dropped {
+impl StepRecorder for Dropped {
     fn next_id(&mut self) -> u64 {
         1
     }
@@ -158,7 +158,7 @@ impl Site {
         let (mut standing, mut tasks) = (Vec::new(), Vec::new());
         for order in self.heard.orders(worker) {
             match order {
-                ActorOrder::Stand(stand) => standing.push((stand.needed, stand.may_connect)),
+                ActorOrder::StandBy(stand) => standing.push((stand.needed, stand.may_connect)),
                 ActorOrder::Act(task) => tasks.push(*task),
             }
         }
@@ -176,13 +176,13 @@ impl Site {
             acts: error.is_none(),
             error,
         };
-        self.apply(Input::Acted(worker, Acted::Standing(vec![place])));
+        self.apply(Input::Acted(worker, Acted::Standby(vec![place])));
     }
 
     fn ends(&mut self, worker: usize, task: &Task, outcome: Outcome) {
         let done = Done::of(&task.warrant, 1, outcome, None);
         self.apply(Input::Acted(worker, Acted::Done(Box::new(done), task.batch.stepped)));
-        self.apply(Input::Acted(worker, Acted::Through(vec![1])));
+        self.apply(Input::Acted(worker, Acted::Finished(vec![1])));
     }
 
     fn dropped(&self) -> Vec<(u32, String)> {
@@ -381,7 +381,7 @@ fn where_every_statement_would_be_refused_none_is_tried_for_minutes() {
         ..Done::of(&first.warrant, 1, Outcome::Failed, None)
     };
     site.apply(Input::Acted(0, Acted::Done(Box::new(done), first.batch.stepped)));
-    site.apply(Input::Acted(0, Acted::Through(vec![1])));
+    site.apply(Input::Acted(0, Acted::Finished(vec![1])));
     let why = "no session can be ended here, as the last attempt showed: no right; remedy: grant it".to_owned();
     assert_eq!(site.dropped(), [(2, why.clone())]);
     let _ = site.told();
@@ -433,7 +433,7 @@ fn a_helper_that_cannot_connect_costs_no_warrant_and_is_tried_less_and_less() {
         [(Needed::Nothing, false)],
         "what it may have got instead is given up"
     );
-    site.apply(Input::Acted(1, Acted::Standing(Vec::new())));
+    site.apply(Input::Acted(1, Acted::Standby(Vec::new())));
     site.pass(5);
     assert!(
         site.orders(1).0.is_empty() && site.orders(3).0.is_empty(),
@@ -467,7 +467,7 @@ fn a_helper_with_nothing_to_do_is_asked_whether_it_lives_and_logs_off_after_minu
     site.clock.advance(Duration::from_secs(15));
     site.see(&[]);
     assert_eq!(site.orders(1).0, [(Needed::Nothing, false)]);
-    site.apply(Input::Acted(1, Acted::Standing(Vec::new())));
+    site.apply(Input::Acted(1, Acted::Standby(Vec::new())));
     site.stands(0, None);
     site.clock.advance(Duration::from_secs(15));
     site.see(&[3, 4]);
@@ -520,7 +520,7 @@ fn acting_goes_on_when_an_intent_can_be_written_or_a_connection_stands() {
     let goes_on = |site: &Site| site.told().contains(&stopped);
     let fail = |site: &mut Site| {
         site.apply(Input::Acted(0, Acted::JournalFailed("disk full".into())));
-        site.apply(Input::Acted(0, Acted::Through(vec![1])));
+        site.apply(Input::Acted(0, Acted::Finished(vec![1])));
     };
     site.see(&[1, 2]);
     site.stands(0, None);
@@ -541,7 +541,7 @@ fn acting_goes_on_when_an_intent_can_be_written_or_a_connection_stands() {
     let _ = site.tasks(0);
     let error = Error::new(Class::Backoff, "connect to prod", "refused");
     site.apply(Input::Acted(0, Acted::Unreachable(Box::new(error))));
-    site.apply(Input::Acted(0, Acted::Through(Vec::new())));
+    site.apply(Input::Acted(0, Acted::Finished(Vec::new())));
     assert!(!goes_on(&site));
     site.stands(0, None);
     assert!(goes_on(&site));

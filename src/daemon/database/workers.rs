@@ -1,13 +1,13 @@
-//! The threads that act on a database: the lead, which always stands by, and helpers.
+//! The threads that act on a database: the main thread, which always stands by, and helpers.
 //!
 //! An action may block its thread for a minute. If other warrants wait meanwhile, a helper is called: another thread with a
 //! connection of its own, to any instance, or to a certain one where DISCONNECT needs it. A helper without work for some minutes
 //! logs off; its thread stays. Each thread gets one warrant at a time.
 //!
 //! - A helper gets a warrant only once it has a connection, so a database without room for another session costs no warrant.
-//! - For one instance, at most `parallel` threads act, including the lead and those that hang in a call.
-//! - A lead that hangs in a call is replaced.
-//! - The lead's thread starts with its first order: a database where nothing is to be done has none.
+//! - For one instance, at most `parallel` threads act, including the main thread and those that hang in a call.
+//! - A main thread that hangs in a call is replaced.
+//! - The main thread starts with its first order: a database where nothing is to be done has none.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -19,7 +19,7 @@ use crate::daemon::backoff::Backoff;
 use crate::daemon::database::orders::Orders;
 use crate::daemon::messages::{ActorOrder, Task};
 use crate::daemon::standby::{ConnectionState, Needed, NextAttempt, StandbyOrder};
-use crate::decide::guard::Going;
+use crate::decide::going::Going;
 use crate::decide::under_way::Begun;
 use crate::oracle::Error;
 
@@ -30,7 +30,7 @@ pub(super) const LOGS_OFF_AFTER: Duration = Duration::from_secs(300);
 const HELP_AFTER: Duration = Duration::from_secs(2);
 
 /// Starts the acting thread with this number; `None` if that is impossible.
-pub type Hire = Box<dyn FnMut(usize) -> Option<Sender<ActorOrder>> + Send>;
+pub type StartWorker = Box<dyn FnMut(usize) -> Option<Sender<ActorOrder>> + Send>;
 
 /// The warrant that a thread is carrying out.
 #[derive(Debug)]
@@ -106,35 +106,35 @@ impl Worker {
 }
 
 /// All threads that act on a database.
-pub(super) struct Crew {
+pub(super) struct Workers {
     workers: Vec<Worker>,
-    /// Which of them is the lead.
-    lead: usize,
-    hire: Hire,
+    /// Which of them is the main thread.
+    main: usize,
+    start_worker: StartWorker,
     backoff: Backoff,
     next: NextAttempt,
 }
 
-impl fmt::Debug for Crew {
+impl fmt::Debug for Workers {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Crew of {:?} led by {}", self.workers, self.lead)
+        write!(f, "Workers of {:?} led by {}", self.workers, self.main)
     }
 }
 
-impl Crew {
-    /// The lead alone, whose thread has not started.
-    pub(super) fn new(database: &str, hire: Hire, now: Monotonic) -> Crew {
-        Crew {
+impl Workers {
+    /// The main thread alone, which has not started.
+    pub(super) fn new(database: &str, start_worker: StartWorker, now: Monotonic) -> Workers {
+        Workers {
             workers: vec![Worker::new(now)],
-            lead: 0,
-            hire,
+            main: 0,
+            start_worker,
             backoff: Backoff::of(database),
             next: NextAttempt::Now,
         }
     }
 
-    pub(super) fn is_lead(&self, worker: usize) -> bool {
-        worker == self.lead
+    pub(super) fn is_main(&self, worker: usize) -> bool {
+        worker == self.main
     }
 
     /// Whether any thread has a connection.
@@ -143,9 +143,9 @@ impl Crew {
         workers.any(|worker| !worker.stands.is_empty() && !worker.open.are_lost())
     }
 
-    /// Whether any thread but the lead has one.
+    /// Whether any thread but the main thread has one.
     pub(super) fn others_stand(&self) -> bool {
-        let mut others = self.workers.iter().enumerate().filter(|(at, _)| *at != self.lead);
+        let mut others = self.workers.iter().enumerate().filter(|(at, _)| *at != self.main);
         others.any(|(_, worker)| !worker.stands.is_empty() && !worker.open.are_lost())
     }
 
@@ -156,43 +156,43 @@ impl Crew {
 
     /// Whether no thread is left that could act.
     pub(super) fn is_lost(&self) -> bool {
-        self.workers[self.lead].open.are_lost()
+        self.workers[self.main].open.are_lost()
     }
 
-    /// Sends an order to the lead; false if its thread has ended.
-    pub(super) fn order_lead(&mut self, order: ActorOrder, now: Monotonic) -> bool {
-        self.order(self.lead, order, now)
+    /// Sends an order to the main thread; false if it has ended.
+    pub(super) fn order_main(&mut self, order: ActorOrder, now: Monotonic) -> bool {
+        self.order(self.main, order, now)
     }
 
     /// # Panics
-    /// When the lead's thread cannot be started: nothing could be done on this database, and a restart only delays.
+    /// When the main thread cannot be started: nothing could be done on this database, and a restart only delays.
     fn order(&mut self, worker: usize, order: ActorOrder, now: Monotonic) -> bool {
         if self.workers[worker].orders.is_none() {
-            let orders = (self.hire)(worker);
+            let orders = (self.start_worker)(worker);
             self.workers[worker].orders = Some(orders.expect("a thread to act"));
         }
         self.workers[worker].order(order, now)
     }
 
-    /// The thread that may get a warrant for this instance now. The lead comes first, so that helpers may log off; it makes its
+    /// The thread that may get a warrant for this instance now. The main thread comes first, so that helpers may log off; it makes its
     /// own connection if neither it nor another thread has one.
     pub(super) fn free_for(&self, place: Option<u32>, parallel: usize) -> Option<usize> {
         let acting = self.workers.iter().filter(|worker| worker.acts_at(place)).count();
         if acting >= parallel {
             return None;
         }
-        let lead = &self.workers[self.lead];
+        let main = &self.workers[self.main];
         let reached = || {
             self.workers
                 .iter()
                 .any(|worker| worker.reaches(place) && !worker.open.are_lost())
         };
-        let lead_may = lead.task.is_none() && !lead.open.are_lost();
-        if lead_may && (!lead.stands.is_empty() || !reached()) {
-            return Some(self.lead);
+        let main_may = main.task.is_none() && !main.open.are_lost();
+        if main_may && (!main.stands.is_empty() || !reached()) {
+            return Some(self.main);
         }
         let may = |worker: &Worker| worker.is_idle() && worker.reaches(place);
-        (0..self.workers.len()).find(|at| *at != self.lead && may(&self.workers[*at]))
+        (0..self.workers.len()).find(|at| *at != self.main && may(&self.workers[*at]))
     }
 
     /// Gives a thread a warrant; false if the thread has ended.
@@ -206,7 +206,7 @@ impl Crew {
     ) -> bool {
         let under_way = UnderWayTask {
             begun: task.warrant.begun(),
-            going: Going::of(&task.warrant),
+            going: task.warrant.going(),
             by_hand: task.batch.told.is_some(),
             shows_journal: journal_fails,
             failed: false,
@@ -235,7 +235,7 @@ impl Crew {
     }
 
     /// Notes that a thread has used up its warrant, and to which instances it has connections.
-    pub(super) fn through(&mut self, worker: usize, stands: Vec<u32>, now: Monotonic) -> Option<UnderWayTask> {
+    pub(super) fn finished(&mut self, worker: usize, stands: Vec<u32>, now: Monotonic) -> Option<UnderWayTask> {
         let worker = self.workers.get_mut(worker)?;
         worker.stands = stands;
         worker.idle = now;
@@ -250,7 +250,7 @@ impl Crew {
         now: Monotonic,
         poll: Duration,
     ) -> Option<Error> {
-        let is_helper = !self.is_lead(worker);
+        let is_helper = !self.is_main(worker);
         let stand = places.iter().filter(|place| place.stands && place.acts);
         let stands: Vec<u32> = stand.filter_map(|place| place.inst_id).collect();
         let told = self.workers.get_mut(worker)?;
@@ -270,7 +270,7 @@ impl Crew {
                 may_connect: false,
                 anew: false,
             };
-            let _ = told.order(ActorOrder::Stand(nothing), now);
+            let _ = told.order(ActorOrder::StandBy(nothing), now);
         }
         match &error {
             Some(error) => self.failed(error, now, poll),
@@ -298,22 +298,22 @@ impl Crew {
 
     /// Has helpers without work check their connections, and log off if they have had none for `idle`.
     pub(super) fn keep_up(&mut self, idle: Duration, now: Monotonic) {
-        let lead = self.lead;
-        let helpers = self.workers.iter_mut().enumerate().filter(|(at, _)| *at != lead);
+        let main = self.main;
+        let helpers = self.workers.iter_mut().enumerate().filter(|(at, _)| *at != main);
         for (_, helper) in helpers.filter(|(_, helper)| helper.is_idle() && !helper.stands.is_empty()) {
             let needed = if now.since(helper.idle) >= idle {
                 Needed::Nothing
             } else {
                 helper.place.map_or(Needed::Any, |inst_id| Needed::Each(vec![inst_id]))
             };
-            let standing = StandbyOrder {
+            let order = StandbyOrder {
                 needed,
                 instances: HashMap::new(),
                 may_connect: false,
                 anew: std::mem::take(&mut helper.anew),
             };
             // If the thread has ended, the daemon ends too.
-            let _ = helper.order(ActorOrder::Stand(standing), now);
+            let _ = helper.order(ActorOrder::StandBy(order), now);
         }
     }
 
@@ -335,7 +335,7 @@ impl Crew {
         let (mut coming, mut there) = (0, 0);
         for (at, worker) in self.workers.iter().enumerate() {
             let is_used = worker.task.is_some() || worker.open.are_open() || !worker.stands.is_empty();
-            if at != self.lead && worker.place == place && is_used {
+            if at != self.main && worker.place == place && is_used {
                 there += 1;
                 coming += usize::from(worker.task.is_none() && !worker.open.are_lost());
             }
@@ -345,13 +345,13 @@ impl Crew {
             let helper = &mut self.workers[helper];
             helper.place = place;
             helper.idle = now;
-            let standing = StandbyOrder {
+            let order = StandbyOrder {
                 needed: place.map_or(Needed::Any, |inst_id| Needed::Each(vec![inst_id])),
                 instances: instances.clone(),
                 may_connect: true,
                 anew: std::mem::take(&mut helper.anew),
             };
-            if !helper.order(ActorOrder::Stand(standing), now) {
+            if !helper.order(ActorOrder::StandBy(order), now) {
                 return;
             }
             (coming, there) = (coming + 1, there + 1);
@@ -360,12 +360,12 @@ impl Crew {
 
     /// A thread without connection and work; a new one if there is none.
     fn one_more(&mut self, now: Monotonic) -> Option<usize> {
-        let lead = self.lead;
+        let main = self.main;
         let rests = |worker: &Worker| worker.is_idle() && worker.stands.is_empty();
-        if let Some(at) = (0..self.workers.len()).find(|at| *at != lead && rests(&self.workers[*at])) {
+        if let Some(at) = (0..self.workers.len()).find(|at| *at != main && rests(&self.workers[*at])) {
             return Some(at);
         }
-        let orders = (self.hire)(self.workers.len())?;
+        let orders = (self.start_worker)(self.workers.len())?;
         self.workers.push(Worker {
             orders: Some(orders),
             ..Worker::new(now)
@@ -373,18 +373,18 @@ impl Crew {
         Some(self.workers.len() - 1)
     }
 
-    /// How long each thread has not answered, for those beyond the limit of the lead or of a helper. Each is reported once.
-    pub(super) fn hangs(&mut self, now: Monotonic, lead: Duration, helper: Duration) -> Vec<Duration> {
+    /// How long each thread has not answered, for those beyond the limit of the main thread or of a helper. Each is reported once.
+    pub(super) fn hangs(&mut self, now: Monotonic, main: Duration, helper: Duration) -> Vec<Duration> {
         let mut hangs = Vec::new();
         for (at, worker) in self.workers.iter_mut().enumerate() {
-            let patience = if at == self.lead { lead } else { helper };
+            let patience = if at == self.main { main } else { helper };
             hangs.extend(worker.open.hangs(now, patience));
         }
         hangs
     }
 
-    /// Replaces a lead that hangs, if `parallel` allows another thread; returns whether it did.
-    pub(super) fn replace_lead(&mut self, parallel: usize, now: Monotonic) -> bool {
+    /// Replaces a main thread that hangs, if `parallel` allows another thread; returns whether it did.
+    pub(super) fn replace_main(&mut self, parallel: usize, now: Monotonic) -> bool {
         if !self.is_lost() {
             return false;
         }
@@ -397,8 +397,8 @@ impl Crew {
             other => other,
         };
         let Some(other) = other else { return false };
-        self.workers[self.lead].place = self.workers[self.lead].task.as_ref().and_then(|task| task.place);
-        self.lead = other;
+        self.workers[self.main].place = self.workers[self.main].task.as_ref().and_then(|task| task.place);
+        self.main = other;
         true
     }
 }

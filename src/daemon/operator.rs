@@ -12,7 +12,7 @@ use std::sync::mpsc::Sender;
 
 use serde::{Deserialize, Serialize};
 
-use crate::actuator::carry_out::{Answered, Intending, Witness};
+use crate::actuator::carry_out::{Answered, Intending, StepRecorder};
 use crate::columns_needed::of_action;
 use crate::decide::cycle::Done;
 use crate::decide::order::OperatorOrder;
@@ -66,10 +66,10 @@ impl From<WholeKey> for SessionKey {
     }
 }
 
-/// A request to a database's loop.
+/// What `orareaper kill` asks of a database's loop.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(tag = "order", rename_all = "snake_case")]
-pub(crate) enum Wish {
+pub(crate) enum KillRequest {
     /// Show a session, and whether an order would be carried out.
     Show {
         /// Which.
@@ -154,22 +154,22 @@ impl OrderStep {
     }
 }
 
-/// An operator's wish, with the channel for the answers.
+/// An operator's request, with the channel for the answers.
 #[derive(Debug)]
 pub struct OperatorRequest {
-    /// The wish.
-    pub(crate) wish: Wish,
+    /// The request.
+    pub(crate) request: KillRequest,
     /// Takes the answers.
     pub(crate) told: Sender<OrderStep>,
 }
 
-/// A witness that also tells the operator.
-pub(crate) struct Overheard<'a> {
-    pub(crate) inner: &'a mut dyn Witness,
+/// A recorder that also tells the operator.
+pub(crate) struct TellsOperator<'a> {
+    pub(crate) inner: &'a mut dyn StepRecorder,
     pub(crate) told: &'a Sender<OrderStep>,
 }
 
-impl Overheard<'_> {
+impl TellsOperator<'_> {
     fn tell(&self, action_id: u64, statement: Option<&str>, outcome: Outcome, message: Option<&str>) {
         // An operator who has stopped listening gets no answer.
         let _ = self.told.send(OrderStep::Ended {
@@ -181,7 +181,7 @@ impl Overheard<'_> {
     }
 }
 
-impl Witness for Overheard<'_> {
+impl StepRecorder for TellsOperator<'_> {
     fn next_id(&mut self) -> u64 {
         self.inner.next_id()
     }
@@ -228,18 +228,18 @@ pub(crate) fn kept(what: &str, text: &str) -> Result<String, String> {
     Ok(kept)
 }
 
-impl Wish {
+impl KillRequest {
     /// The columns that its action needs, whatever the loaded policies need.
     pub(crate) fn columns(&self) -> Columns {
-        let (Wish::Show { action, .. } | Wish::End { action, .. }) = self;
+        let (KillRequest::Show { action, .. } | KillRequest::End { action, .. }) = self;
         action_of(action).map_or(Columns::NONE, of_action)
     }
 
-    /// The order, if the wish is one.
+    /// The order, if the request is one.
     pub(crate) fn order(&self) -> Option<Result<OperatorOrder, String>> {
         match self {
-            Wish::Show { .. } => None,
-            Wish::End {
+            KillRequest::Show { .. } => None,
+            KillRequest::End {
                 key,
                 action,
                 by,
