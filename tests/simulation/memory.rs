@@ -291,6 +291,11 @@ impl EntryMemory {
         self.given.extend(warrants.map(|(policy, key)| (policy, key, cycle)));
     }
 
+    /// When the newest snapshot began.
+    pub(crate) fn newest(&self) -> Option<Beginning> {
+        self.began
+    }
+
     /// How many cycles there were.
     pub(crate) fn cycles(&self) -> usize {
         self.before + self.snapshots.len()

@@ -364,6 +364,9 @@ impl Stage {
 
     /// Reads a snapshot, if the loop asks for one.
     pub(crate) fn poll(&self, part: &Arc<Part>) {
+        if !self.is_configured(part) {
+            return;
+        }
         let Ok(needs) = lock(&part.asks).try_recv() else { return };
         let mut poller = lock(&part.poller).take().expect("one snapshot at a time");
         self.judge().memory[part.at].polls();
@@ -390,6 +393,9 @@ impl Stage {
 
     /// Somebody who acts gets a turn, if there is an order; whether there was.
     pub(crate) fn work(&self, part: &Arc<Part>) -> bool {
+        if !self.is_configured(part) {
+            return false;
+        }
         let Some(Waiting { number, order }) = part.next_order(self) else {
             return false;
         };

@@ -72,6 +72,7 @@ impl Spy {
             })
             .collect();
         memory.gives(taken.iter().map(|(policy, key, _)| (policy.clone(), *key)));
+        stage.trace(|| format!("entry {} decides by {:?}: {taken:?}", self.entry, memory.newest()));
         if let Err(why) = memory.check_warrants(&entry.rules, entry.limits.share, &taken) {
             panic!("{why}: {entry:?}");
         }
@@ -203,11 +204,19 @@ impl Witness for Desk<'_> {
             };
             judge.begin(self.who, begun);
         }
+        self.stage.trace(|| {
+            let (who, key) = (self.who, key_of(warrant.key()));
+            format!("{who:?} intends {id} on {key:?} by {}", warrant.policy().name)
+        });
         self.stage.may_crash(1);
         Ok(())
     }
 
     fn answered(&mut self, answered: &Answered<'_>) {
+        self.stage.trace(|| {
+            let Answered { action_id, outcome, code, message, .. } = answered;
+            format!("{:?} had of {action_id}: {outcome}, {code:?}, {message:?}", self.who)
+        });
         self.stage.may_crash(1);
         {
             let bases = self.stage.bases();

@@ -8,7 +8,7 @@
 //! - For one instance, at most `parallel` threads act, including the lead and those that hang in a call.
 //! - A lead that hangs in a call is replaced.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::mpsc::Sender;
 use std::time::Duration;
@@ -254,7 +254,7 @@ impl Crew {
             // The listener chose another instance, so the connection is useless.
             let nothing = StandbyOrder {
                 needed: Needed::Nothing,
-                instances: HashMap::new(),
+                instances: BTreeMap::new(),
                 may_connect: false,
                 anew: false,
             };
@@ -296,7 +296,7 @@ impl Crew {
             };
             let standing = StandbyOrder {
                 needed,
-                instances: HashMap::new(),
+                instances: BTreeMap::new(),
                 may_connect: false,
                 anew: std::mem::take(&mut helper.anew),
             };
@@ -309,7 +309,7 @@ impl Crew {
     pub(super) fn call(
         &mut self,
         (place, waiting): (Option<u32>, usize),
-        instances: &HashMap<u32, String>,
+        instances: &BTreeMap<u32, String>,
         parallel: usize,
         now: Monotonic,
     ) {

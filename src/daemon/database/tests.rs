@@ -314,7 +314,7 @@ fn acting_that_does_not_come_back_is_told_once_and_nothing_is_permitted_meanwhil
     let told = || noted.0.lock().expect("one thread").clone();
     let standing = StandbyOrder {
         needed: Needed::Any,
-        instances: std::collections::HashMap::new(),
+        instances: std::collections::BTreeMap::new(),
         may_connect: true,
         anew: false,
     };
