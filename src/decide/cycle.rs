@@ -339,7 +339,8 @@ pub fn remember(memory: &mut Memory, done: Done) {
     if done.outcome.is_spared() {
         memory.following.spared(&done.policy, done.mode, done.key, done.at);
     }
-    if !(done.outcome.counts() || done.sent) || done.hindrance.is_some() {
+    if !done.takes_budget() {
+        memory.ledger.withdraw(done.action_id);
         return;
     }
     if let Some(one) = done.would_have_ended() {
