@@ -13,7 +13,7 @@ use orareaper::daemon::reach::Reach;
 use orareaper::daemon::watcher::{Clerk, EventWatcher};
 use orareaper::decide::in_force::{DatabaseRules, RunMode};
 use orareaper::event_sink::EventSink;
-use orareaper::journal::read::History;
+use orareaper::journal::read::{History, read};
 use orareaper::metrics::Metrics;
 use orareaper::oracle::{Driver, Login, Target};
 use orareaper::status::SharedStatus;
@@ -329,6 +329,19 @@ impl Stage {
         };
         self.judge().entries[at] = None;
         assert!(part.database().apply(Input::Stop).is_break());
+        drop(part);
+        // As the service does: whoever is removed may have acted until now.
+        let entries = self.judge().entries.clone();
+        self.learn(&entries, &self.history());
+    }
+
+    /// What the journal says now.
+    pub(crate) fn history(&self) -> History {
+        assert!(
+            self.sink().flush(Duration::from_secs(30)),
+            "the journal takes no records"
+        );
+        read(self.state.path(), self.clock().utc()).expect("the journal")
     }
 
     /// Ends the daemon and all of its parts.
