@@ -83,7 +83,7 @@ const DENIED_FOR: i64 = 300;
 /// A plain KILL waits for so long, and whoever sends it has to wait for longer.
 const KILL_WAITS: u64 = 60;
 
-const MINUTE: i64 = 60;
+pub(crate) const MINUTE: i64 = 60;
 pub(crate) const HOUR: i64 = 3_600;
 const DAY: i64 = 24 * HOUR;
 
@@ -376,19 +376,11 @@ impl Judge {
         }
         // A snapshot a minute later shows whether a kill was carried out.
         let shows = !certain && on.clause.kills() && apart(on) >= MINUTE;
-        let mut earlier = before.iter().filter(|sent| sent.id < on.id && sent.policy == rule.name);
-        if let Some(below) = earlier.rfind(|sent| sent.told == Told::Accepted).filter(|_| shows) {
-            // What was accepted before is still in force: the ladder goes on from there.
-            let place = rule.actions().position(|clause| clause == below.clause);
-            let next = place.and_then(|place| rule.escalate.get(place));
-            if next.is_some_and(|(after, next)| *next == clause && apart(below) >= *after) {
-                return Ok(true);
-            }
+        if shows && goes_on_below(&before, on, begun, rule, clause) {
+            return Ok(true);
         }
         // After an intent without a statement nobody knows either; when the session shows that it was not killed, its policy begins anew.
-        let lost = self.lost.iter().any(|lost| {
-            (lost.entry, lost.key) == (at, begun.key) && lost.read > on.read && begun.read - lost.read >= MINUTE
-        });
+        let lost = self.lost.iter().any(|lost| lost.shows_since(on, begun));
         must!(
             on.clause == Clause::CancelSql || apart(on) >= HOUR || shows || again || lost && !lies,
             "again, {} s after {on:?}",
@@ -505,6 +497,16 @@ impl Judge {
         }
         Ok(())
     }
+}
+
+/// Whether it goes on from what was accepted before a kill that was not sent: that is still in force.
+fn goes_on_below(before: &[&Sent], on: &Sent, begun: &Begun, rule: &Rule, clause: Clause) -> bool {
+    let mut earlier = before.iter().filter(|sent| sent.id < on.id && sent.policy == rule.name);
+    earlier.rfind(|sent| sent.told == Told::Accepted).is_some_and(|below| {
+        let place = rule.actions().position(|clause| clause == below.clause);
+        let next = place.and_then(|place| rule.escalate.get(place));
+        next.is_some_and(|(after, next)| *next == clause && begun.read - below.read >= *after)
+    })
 }
 
 /// Sessions of each account that a floor counts.

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::base::{Clause, Key, Session};
 use super::groups::GROUPS;
-use super::judge::{HOUR, live, users};
+use super::judge::{HOUR, MINUTE, live, users};
 use super::rules::{Gate, Rule};
 use super::statements::is_safe;
 use super::views::Asking;
@@ -125,6 +125,14 @@ impl LostIntent {
             key: begun.key,
             read: begun.read,
         })
+    }
+}
+
+impl LostIntent {
+    /// Whether it is newer than a statement on the same session, and old enough for a snapshot to have shown what became of it.
+    pub(crate) fn shows_since(&self, on: &Sent, begun: &Begun) -> bool {
+        let of_it = (self.entry, self.key) == (on.entry, on.key);
+        of_it && self.read > on.read && begun.read - self.read >= MINUTE
     }
 }
 
