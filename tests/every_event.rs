@@ -198,6 +198,7 @@ fn about_actions() -> Vec<Event> {
             mode: RunMode::Enforce,
             since: at(),
             sql_exec: None,
+            accepted: true,
             certain: true,
             was_killed: false,
             state: FollowState::Waiting,

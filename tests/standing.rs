@@ -1,6 +1,6 @@
 //! The connections that stand by to act: what keeps them there, and what follows when one is lost.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
@@ -146,7 +146,7 @@ fn capabilities_are_read_again_over_standby_connections() {
             let before = db.world.statements();
             let answer = actor.stand_by(&StandbyOrder {
                 needed: Needed::Any,
-                instances: HashMap::new(),
+                instances: BTreeMap::new(),
                 may_connect: true,
                 anew,
             });

@@ -16,9 +16,11 @@ use crate::actuator::way::{NOT_COMPILED, is_invalid, outcome, wording};
 use crate::actuator::{NoStatement, PRIVILEGE, guard, lacks_privilege};
 use crate::checks::Check;
 use crate::decide::cycle::Done;
+use crate::decide::going::Going;
 use crate::decide::guard::{Surroundings, Warrant, Wording, still_deserved, stopped_by_another};
 use crate::decide::in_force::{EffectiveLimits, RunMode};
 use crate::decide::outcome::{Hindrance, Outcome};
+use crate::decide::pressure::Readings;
 use crate::decide::protect::ProtectionFacts;
 use crate::decide::rates::Rates;
 use crate::decide::reason::{Lapse, Spared};
@@ -150,10 +152,12 @@ pub(crate) fn carry_out(
         statement: planned.as_ref().map(Wording::text),
         identity: Some(&DatabaseIdentity::of(hands.capabilities)),
     })?;
-    let stopped = stopped_by_others(&warrant, hands).or_else(|| stopped_by_shared_process(&warrant, hands));
-    let (answer, session) = match stopped {
-        Some(answer) => (answer, None),
-        None => check_and_act(&mut warrant, seen, hands),
+    let (answer, session) = match look_at_others(&warrant, hands) {
+        Err(stopped) => (stopped, None),
+        Ok(others) => match stopped_by_shared_process(&warrant, hands) {
+            Some(stopped) => (stopped, None),
+            None => check_and_act(&mut warrant, seen, &others, hands),
+        },
     };
     let sent = warrant.mode() == RunMode::Enforce && answer.statement.is_some();
     recorder.answered(&Answered {
@@ -178,16 +182,27 @@ pub(crate) fn carry_out(
     })
 }
 
-/// Why a floor or a gate no longer permits the action. Both depend on more than the session, so for a policy that has one, all
-/// sessions and the resources are read again, before the session itself, which is read last. If nothing prevents it, the session
-/// counts as going from here on, for all threads that act.
-fn stopped_by_others(warrant: &Warrant, hands: &mut Hands<'_>) -> Option<StepAnswer> {
+/// What floors and gates were held against before the session itself was read.
+struct OtherSessions {
+    sessions: Snapshot,
+    readings: Readings,
+    /// The sessions that counted as gone.
+    going: Vec<Going>,
+}
+
+/// Holds the action against its policy's floor and gate. Both depend on more than the session, so for a policy that has one, all
+/// sessions and the resources are read again, before the session itself, which is read last. If nothing is against it, the session
+/// counts as going from here on, for all threads that act. What was read is returned, for [`OtherSessions::stop`].
+///
+/// # Errors
+/// Why it is not sent.
+fn look_at_others(warrant: &Warrant, hands: &mut Hands<'_>) -> Result<Option<OtherSessions>, StepAnswer> {
     let going = warrant.going();
     if !warrant.depends_on_others() {
         if warrant.action().ends_session() {
-            hands.ending.begin(going, Vec::new(), |_| None);
+            let _ = hands.ending.begin(going, Vec::new(), |_| None);
         }
-        return None;
+        return Ok(None);
     }
     let before = hands.ending.now();
     let wanted = crate::columns_needed::columns(warrant.set());
@@ -203,19 +218,39 @@ fn stopped_by_others(warrant: &Warrant, hands: &mut Hands<'_>) -> Option<StepAns
         )?;
         Ok((sessions, readings))
     });
-    match read {
-        Err(error) => Some(StepAnswer::not_sent(Outcome::Unchecked, Some(error.to_string()))),
-        Ok((sessions, readings)) => {
-            let lapse = hands.ending.begin(going, before, |going| {
-                warrant.stopped_by_others(&Surroundings {
-                    sessions: &sessions,
-                    readings: &readings,
-                    going,
-                })
-            })?;
-            Some(StepAnswer::not_sent(Outcome::Revoked, Some(lapse.to_string())))
-        }
+    let (sessions, readings) =
+        read.map_err(|error| StepAnswer::not_sent(Outcome::Unchecked, Some(error.to_string())))?;
+    let begun = hands.ending.begin(going, before, |going| {
+        warrant.stopped_by_others(&Surroundings {
+            sessions: &sessions,
+            readings: &readings,
+            going,
+        })
+    });
+    let going = begun.map_err(|lapse| revoked(&lapse))?;
+    Ok(Some(OtherSessions {
+        sessions,
+        readings,
+        going,
+    }))
+}
+
+impl OtherSessions {
+    /// Why the action is not sent after all, if others have begun to end sessions since: a policy without a floor, or with another one,
+    /// may have taken from what this policy keeps. Reading the session itself can take a minute.
+    fn stop(&self, warrant: &Warrant, ending: &Ending) -> Option<Lapse> {
+        let mut going = ending.now();
+        going.extend_from_slice(&self.going);
+        warrant.stopped_by_others(&Surroundings {
+            sessions: &self.sessions,
+            readings: &self.readings,
+            going: &going,
+        })
     }
+}
+
+fn revoked(lapse: &Lapse) -> StepAnswer {
+    StepAnswer::not_sent(Outcome::Revoked, Some(lapse.to_string()))
 }
 
 /// Reads one session or all of them again, with their rates as of now.
@@ -227,7 +262,12 @@ fn read_again(hands: &mut Hands<'_>, wanted: Columns, scope: Scope) -> Result<Sn
 }
 
 /// Reads the session again and takes the last step if it still deserves it. Returns the session as it was read, too.
-fn check_and_act(warrant: &mut Warrant, seen: &Snapshot, hands: &mut Hands<'_>) -> (StepAnswer, Option<Snapshot>) {
+fn check_and_act(
+    warrant: &mut Warrant,
+    seen: &Snapshot,
+    others: &Option<OtherSessions>,
+    hands: &mut Hands<'_>,
+) -> (StepAnswer, Option<Snapshot>) {
     let SessionKey { inst_id, sid, .. } = warrant.key();
     let wanted = crate::columns_needed::columns(warrant.set());
     let scope = Scope::One { inst_id, sid };
@@ -253,10 +293,12 @@ fn check_and_act(warrant: &mut Warrant, seen: &Snapshot, hands: &mut Hands<'_>) 
             Outcome::Unchecked,
             Some("the database's clock could not be read with the session".into()),
         ),
-        Some(now) => match lapsed(warrant, seen, &taken, now, hands) {
-            Some(lapse) => StepAnswer::not_sent(Outcome::Revoked, Some(lapse.to_string())),
-            None => last_step(warrant, session.text(0, Column::SqlId), now, hands),
-        },
+        Some(now) => {
+            match lapsed(warrant, seen, &taken, now, hands).or_else(|| others.as_ref()?.stop(warrant, hands.ending)) {
+                Some(lapse) => revoked(&lapse),
+                None => last_step(warrant, session.text(0, Column::SqlId), now, hands),
+            }
+        }
     };
     (answer, Some(session))
 }

@@ -38,22 +38,25 @@ impl Ending {
         self.lock().all()
     }
 
-    /// Enters a session that is about to be ended, unless `stopped` objects, given the other sessions that are being ended. `before` is
-    /// [`Self::now`] from before the sessions were read: a session that ended since then was still read as live.
+    /// Enters a session that is about to be ended, unless `stopped` objects, given all sessions that are being ended; these are
+    /// returned. `before` is [`Self::now`] from before the sessions were read: a session that ended since then was still read as live.
+    ///
+    /// # Errors
+    /// What `stopped` objects.
     pub(crate) fn begin(
         &self,
         going: Going,
         before: Vec<Going>,
         stopped: impl FnOnce(&[Going]) -> Option<Lapse>,
-    ) -> Option<Lapse> {
+    ) -> Result<Vec<Going>, Lapse> {
         let mut inner = self.lock();
         let mut counted = inner.all();
         counted.extend(before);
-        let lapse = stopped(&counted);
-        if lapse.is_none() {
-            inner.begun.push(going);
+        if let Some(lapse) = stopped(&counted) {
+            return Err(lapse);
         }
-        lapse
+        inner.begun.push(going);
+        Ok(counted)
     }
 
     /// Replaces what is followed.
@@ -96,20 +99,20 @@ mod tests {
     fn two_that_have_read_the_same_sessions_do_not_both_begin() {
         let ending = Ending::default();
         let (one, other) = (ending.now(), ending.now());
-        assert_eq!(ending.begin(going(1), one, floor), None);
-        assert_eq!(ending.begin(going(2), other, floor), Some(Lapse::Used));
+        assert_eq!(ending.begin(going(1), one, floor), Ok(Vec::new()));
+        assert_eq!(ending.begin(going(2), other, floor), Err(Lapse::Used));
         assert_eq!(ending.now(), [going(1)], "who is stopped is not entered");
     }
 
     #[test]
     fn who_is_spared_is_there_again_and_who_is_ended_is_counted_until_a_snapshot_says_otherwise() {
         let ending = Ending::default();
-        assert_eq!(ending.begin(going(1), Vec::new(), floor), None);
+        assert_eq!(ending.begin(going(1), Vec::new(), floor), Ok(Vec::new()));
         ending.ended(&going(1));
         let read_before = ending.now();
         assert_eq!(
             ending.begin(going(2), read_before, floor),
-            None,
+            Ok(Vec::new()),
             "nobody is being ended"
         );
         ending.follow(vec![going(2)]);
@@ -117,9 +120,9 @@ mod tests {
         let read_before = ending.now();
         ending.follow(Vec::new());
         assert!(
-            ending.begin(going(3), read_before, floor).is_some(),
+            ending.begin(going(3), read_before, floor).is_err(),
             "it was there when the sessions were read"
         );
-        assert_eq!(ending.begin(going(3), ending.now(), floor), None);
+        assert_eq!(ending.begin(going(3), ending.now(), floor), Ok(Vec::new()));
     }
 }

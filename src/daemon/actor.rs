@@ -7,7 +7,7 @@
 //! not carried out: the next snapshot decides anew.
 
 use std::cell::Cell;
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender};
@@ -133,8 +133,8 @@ pub struct Actor {
     clock: Arc<dyn Clock>,
     switch: Arc<Switch>,
     slot: ConnectSlot,
-    /// The connections by instance.
-    links: HashMap<u32, ActingLink>,
+    /// The connections by instance; in the order of these they are asked whether they live.
+    links: BTreeMap<u32, ActingLink>,
     /// Why the last attempt to open a connection that stands by failed. Until the next such attempt no other connection is tried
     /// either: each attempt brings a refused account nearer to its lock.
     failed: Option<Error>,
@@ -157,7 +157,7 @@ impl Actor {
             clock,
             switch,
             slot: ConnectSlot::new(),
-            links: HashMap::new(),
+            links: BTreeMap::new(),
             failed: None,
             number,
             inputs,
@@ -249,7 +249,7 @@ impl Actor {
         }
         let mut places = match &order.needed {
             Needed::Nothing => {
-                for (_, link) in self.links.drain() {
+                for (_, link) in std::mem::take(&mut self.links) {
                     link.connection.close(Duration::ZERO);
                 }
                 Vec::new()
@@ -429,7 +429,7 @@ impl Actor {
 
     /// Makes a connection to the instance, or to any, and returns its instance. The listener may choose another instance than the
     /// requested one; then no DISCONNECT is sent on it.
-    fn connect(&mut self, wanted: Option<u32>, instances: &HashMap<u32, String>) -> Result<u32, Error> {
+    fn connect(&mut self, wanted: Option<u32>, instances: &BTreeMap<u32, String>) -> Result<u32, Error> {
         let instance = wanted.and_then(|inst_id| instances.get(&inst_id));
         let began = self.clock.now();
         let mut connection = self.reach.connect_to_act(&self.slot, instance.map(String::as_str))?;

@@ -42,6 +42,7 @@ use crate::decide::clocks::{ClockStep, HostTime};
 use crate::decide::cycle::{Cycle, CycleInput, Memory, cycle};
 use crate::decide::going::going;
 use crate::decide::in_force::{Absent, DatabaseRules, GAP, Here, Rhythm};
+use crate::decide::ledger::later;
 use crate::decide::outcome::Outcome;
 use crate::decide::standstill::Standstill;
 use crate::oracle::capabilities::Capabilities;
@@ -461,7 +462,9 @@ impl DatabaseLoop {
     /// [`crate::oracle::capabilities::Dates`].
     fn reconcile(&mut self, now: DateTime<Utc>, began: Monotonic) -> Option<ClockStep> {
         let passed = began.since(Monotonic::default()).saturating_mul(self.clock.pace());
-        let utc = self.clock.utc();
+        // The database's clock was read when the reading began, perhaps minutes ago.
+        let since = TimeDelta::from_std(self.clock.now().since(began)).unwrap_or(TimeDelta::MAX);
+        let utc = later(self.clock.utc(), -since);
         let step = self.memory.reconcile(now, HostTime { passed, utc })?;
         self.watcher.stepped(&self.settings.name, step);
         self.kin.step(step.0);

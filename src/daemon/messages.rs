@@ -1,7 +1,7 @@
 //! The messages between a database's threads: the requests to the reading and the acting thread, and what its loop receives from
 //! them and from the daemon.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -240,7 +240,7 @@ pub struct Batch {
     /// The daemon's own sessions, except those of the acting thread.
     pub(crate) own: Vec<SessionKey>,
     /// The names of the instances, for connecting to one.
-    pub(crate) instances: HashMap<u32, String>,
+    pub(crate) instances: BTreeMap<u32, String>,
     /// The form in which the snapshot's texts were read, also for the re-check.
     pub(crate) texts: TextForm,
     /// Set when warrants that have not begun must not be carried out: why not.

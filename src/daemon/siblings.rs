@@ -70,7 +70,8 @@ impl Siblings {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Has what the journal knows count for all entries of each database; each of `configured` by its name and its place.
+    /// Has what the journal knows count for all entries of each database; each of `configured` by its name and its place. What was done
+    /// to databases under whatever name they had then counts too, but not twice where an entry has it in its own memory.
     pub fn learn(&self, history: &History, configured: impl IntoIterator<Item = (Arc<str>, Arc<str>)>) {
         for (name, place) in configured {
             if let Some(identity) = history.identity(&name, &place) {
@@ -78,7 +79,11 @@ impl Siblings {
                 self.seed(&name, identity.clone(), done);
             }
         }
-        self.seed_left(history.left());
+        let mut known = self.known();
+        // One that was under way when an earlier reload read the journal may have come to nothing since.
+        let is_over = |done: &LedgerEntry| done.action_id.is_some_and(|id| history.came_to_nothing(id));
+        known.left.retain(|(_, done)| !is_over(done));
+        known.leave(history.left());
     }
 
     /// Enters an entry that has not connected yet, as the journal knows it: its recent actions count for the others from the first
@@ -87,12 +92,6 @@ impl Siblings {
         let acts = false;
         let seed = KnownSibling { identity, done, acts };
         self.known().entries.entry(Arc::clone(name)).or_insert(seed);
-    }
-
-    /// Enters what the journal knows to have been done to databases, under whatever name they had then. What an entry has in its own
-    /// memory does not count twice.
-    fn seed_left(&self, left: Vec<(Arc<DatabaseIdentity>, LedgerEntry)>) {
-        self.known().leave(left);
     }
 
     /// Records an entry's identity and actions, and takes the turn to act if no other entry has it.
@@ -158,6 +157,12 @@ impl Siblings {
         }
     }
 
+    /// An action has an outcome, which is in its entry's own memory. A reload that read the journal meanwhile has left its intent here.
+    pub(crate) fn done(&self, action_id: u64) {
+        let is_it = |done: &LedgerEntry| done.action_id == Some(action_id);
+        self.known().left.retain(|(_, done)| !is_it(done));
+    }
+
     /// Removes an entry that is no longer watched. What it did counts for the entry that leads to its database next.
     pub(crate) fn leave(&self, name: &str) {
         self.known().remove(name);
@@ -189,6 +194,11 @@ impl Kin {
     /// As [`Siblings::step`].
     pub(crate) fn step(&self, step: TimeDelta) {
         self.siblings.step(&self.name, step);
+    }
+
+    /// As [`Siblings::done`].
+    pub(crate) fn done(&self, action_id: u64) {
+        self.siblings.done(action_id);
     }
 
     /// As [`Siblings::rest`].
@@ -317,7 +327,9 @@ mod tests {
         let (one, other, third): (Arc<str>, Arc<str>, Arc<str>) = ("one".into(), "other".into(), "third".into());
         siblings.meet(&one, identity("PROD", &["a"]), done());
         siblings.leave(&one);
-        siblings.seed_left(vec![(identity("PROD", &["a"]).into(), done().remove(0))]);
+        siblings
+            .known()
+            .leave(vec![(identity("PROD", &["a"]).into(), done().remove(0))]);
         let elsewhere = siblings.meet(&third, identity("TEST", &["a"]), Vec::new());
         assert!(elsewhere.left.is_empty(), "another database has its own budget");
         let heir = siblings.meet(&other, identity("PROD", &["a", "b"]), Vec::new());
@@ -336,6 +348,20 @@ mod tests {
             siblings.meet(&"new".into(), identity("PROD", &["a"]), Vec::new()).done,
             done()
         );
+    }
+
+    #[test]
+    fn what_has_an_outcome_is_not_taken_over_as_an_intent_that_a_reload_read() {
+        let siblings = Siblings::default();
+        let under_way = || vec![(identity("PROD", &["a"]).into(), done().remove(0))];
+        siblings.known().leave(under_way());
+        siblings.done(2);
+        siblings.done(1);
+        let left = siblings.meet(&"one".into(), identity("PROD", &["a"]), Vec::new()).left;
+        assert_eq!(left, []);
+        siblings.known().leave(under_way());
+        let left = siblings.meet(&"one".into(), identity("PROD", &["a"]), Vec::new()).left;
+        assert_eq!(left, done(), "it has none");
     }
 
     #[test]

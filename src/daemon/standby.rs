@@ -8,7 +8,7 @@
 //!
 //! They are made only after the first snapshot, so that a refused account is tried once, by the reading connection.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::clock::Monotonic;
@@ -61,7 +61,7 @@ pub struct StandbyOrder {
     /// The connections that are needed.
     pub needed: Needed,
     /// The names of the instances, for connecting to one.
-    pub instances: HashMap<u32, String>,
+    pub instances: BTreeMap<u32, String>,
     /// Whether missing connections may be made now. If not, the open ones are only checked.
     pub may_connect: bool,
     /// Whether to probe the database again, over each open connection.
@@ -85,7 +85,7 @@ pub struct ConnectionState {
 #[derive(Debug)]
 pub(crate) struct Standby {
     needed: Needed,
-    instances: HashMap<u32, String>,
+    instances: BTreeMap<u32, String>,
     /// The places of the last answer.
     places: Vec<ConnectionState>,
     /// Whether the acting thread has an order that it has not answered.
@@ -133,7 +133,7 @@ impl Standby {
     pub(crate) fn new(database: &str) -> Standby {
         Standby {
             needed: Needed::Nothing,
-            instances: HashMap::new(),
+            instances: BTreeMap::new(),
             places: Vec::new(),
             asked: false,
             standing: false,
@@ -195,7 +195,7 @@ impl Standby {
 
     /// The names of the instances, for connecting to one.
     #[must_use]
-    pub(crate) fn instances(&self) -> &HashMap<u32, String> {
+    pub(crate) fn instances(&self) -> &BTreeMap<u32, String> {
         &self.instances
     }
 
@@ -249,7 +249,7 @@ impl Standby {
 
 /// The instances' names.
 #[must_use]
-pub(crate) fn names(snapshot: &Snapshot) -> HashMap<u32, String> {
+pub(crate) fn names(snapshot: &Snapshot) -> BTreeMap<u32, String> {
     let instances = snapshot.instances().iter();
     instances
         .map(|instance| (instance.inst_id, instance.name.clone()))

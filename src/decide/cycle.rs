@@ -280,6 +280,12 @@ impl Done {
         }
     }
 
+    /// Whether it counts against budgets: a statement was or may have been sent, and was not refused before anything was done.
+    #[must_use]
+    pub(crate) fn takes_budget(&self) -> bool {
+        (self.outcome.counts() || self.sent) && self.hindrance.is_none()
+    }
+
     /// The action under way that it ends.
     #[must_use]
     pub(crate) fn begun(&self) -> Begun {
@@ -333,7 +339,8 @@ pub fn remember(memory: &mut Memory, done: Done) {
     if done.outcome.is_spared() {
         memory.following.spared(&done.policy, done.mode, done.key, done.at);
     }
-    if !(done.outcome.counts() || done.sent) || done.hindrance.is_some() {
+    if !done.takes_budget() {
+        memory.ledger.withdraw(done.action_id);
         return;
     }
     if let Some(one) = done.would_have_ended() {
@@ -373,6 +380,7 @@ pub fn remember(memory: &mut Memory, done: Done) {
                 mode: done.mode,
                 since: done.at,
                 sql_exec: done.sql_exec,
+                accepted: done.outcome != Outcome::Unknown,
                 certain: done.outcome != Outcome::Unknown,
                 was_killed: done.was_killed,
                 state: FollowState::Waiting,

@@ -11,7 +11,7 @@ use chrono::NaiveDate;
 use crate::decide::evaluate::evaluate;
 use crate::decide::evaluate::truth::Truth;
 use crate::decide::in_force::EffectiveLimits;
-use crate::decide::protect::{ProtectionFacts, Under, by_transaction, protections};
+use crate::decide::protect::{ProtectionFacts, Under, by_transaction, for_want_of_a_reading, protections};
 use crate::policy::model::{Action, Exemption, Policy, Protection};
 use crate::session::snapshot::Snapshot;
 
@@ -88,6 +88,15 @@ impl<'a> Eligibility<'a> {
     #[must_use]
     pub(crate) fn is_selected(&self, row: usize, matches: bool, state_from: StateFrom) -> bool {
         matches || (state_from == StateFrom::OwnAction && self.is_killed(row))
+    }
+
+    /// Whether the protection is the only thing that spares the session, and spares it only because a part of its transaction was not
+    /// read. Read completely, it may well be one that is taken.
+    #[must_use]
+    pub(crate) fn may_be_a_candidate(&self, row: usize, protection: Protection) -> bool {
+        for_want_of_a_reading(protection, self.snapshot, row)
+            && !self.under[row].contains(protection)
+            && !self.exempt.contains_key(&row)
     }
 
     fn is_killed(&self, row: usize) -> bool {

@@ -3,7 +3,7 @@
 //! A dry run's actions are entered too, marked as such. Who asks says which of them count: an enforcing policy sees only real
 //! ones, so that a dry run beside it never takes its budget away; see [`crate::decide::in_force::InForce::reckons_with`].
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -34,6 +34,8 @@ pub struct Ledger {
     entries: VecDeque<LedgerEntry>,
     /// Actions through other entries of the configuration that stand for the same database; they count, too.
     others: Vec<LedgerEntry>,
+    /// Actions that were taken over, and when. One of them may be under way here: its outcome counts in its place.
+    taken_over: BTreeMap<u64, DateTime<Utc>>,
     unknown: Option<UnknownActions>,
 }
 
@@ -66,14 +68,27 @@ impl Ledger {
         self.others = others;
     }
 
-    /// Enters actions through entries that are there no longer.
+    /// Enters actions through entries that are there no longer. A reload reads them from the journal, which has the intents of actions
+    /// that are under way here as well.
     pub(crate) fn take_over(&mut self, left: Vec<LedgerEntry>) {
+        let known = left.iter().filter_map(|entry| Some((entry.action_id?, entry.at)));
+        self.taken_over.extend(known);
         self.entries.extend(left);
     }
 
     /// Enters an action.
     pub(crate) fn enter(&mut self, entry: LedgerEntry) {
+        if let Some(id) = entry.action_id {
+            self.withdraw(id);
+        }
         self.entries.push_back(entry);
+    }
+
+    /// An action has an outcome that does not count, although it was taken over while nobody knew.
+    pub(crate) fn withdraw(&mut self, action_id: u64) {
+        if self.taken_over.remove(&action_id).is_some() {
+            self.entries.retain(|entry| entry.action_id != Some(action_id));
+        }
     }
 
     /// Forgets entries that are too old. An entry from the future was dated by a clock that ran ahead; it is dated now instead, so
@@ -83,6 +98,7 @@ impl Ledger {
             entry.at = entry.at.min(now);
         }
         self.entries.retain(|entry| now - entry.at <= REMEMBERED);
+        self.taken_over.retain(|_, at| now - *at <= REMEMBERED);
         if let Some(unknown) = &mut self.unknown {
             let last = unknown.last.unwrap_or_else(|ago| later(now, -ago)).min(now);
             unknown.last = Ok(last);
@@ -192,6 +208,26 @@ mod tests {
         assert_eq!(ledger.count(at(2), hour, real), 1);
         assert_eq!(ledger.count(at(2), hour, |_| true), 2);
         assert_eq!(ledger.count(at(2), hour, |entry| &*entry.policy == "a"), 1);
+    }
+
+    #[test]
+    fn what_is_under_way_while_a_reload_reads_the_journal_counts_once_or_not_at_all() {
+        let entry = |id| LedgerEntry {
+            at: at(0),
+            policy: "a".into(),
+            mode: RunMode::Enforce,
+            action_id: Some(id),
+        };
+        let mut ledger = Ledger::default();
+        let count = |ledger: &Ledger| ledger.count(at(1), TimeDelta::hours(1), |_| true);
+        ledger.enter(entry(1));
+        ledger.take_over(vec![entry(2), entry(3), entry(4)]);
+        ledger.settle(at(1));
+        assert_eq!(count(&ledger), 4);
+        ledger.enter(entry(2));
+        ledger.withdraw(3);
+        ledger.withdraw(1);
+        assert_eq!(count(&ledger), 3, "2 once, 3 came to nothing, 1 was never taken over");
     }
 
     #[test]

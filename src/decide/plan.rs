@@ -156,7 +156,8 @@ struct LadderStep {
 pub(crate) struct PolicyPlan {
     /// The policy.
     pub(crate) in_force: InForce,
-    /// Candidates by instance: matched, neither protected nor exempt. The breaker counts these.
+    /// Candidates by instance: matched, neither protected nor exempt. The breaker counts these, and with them whoever is protected
+    /// only because a part of its transaction was not read: a view that fails must not close a breaker.
     pub(crate) candidates: BTreeMap<u32, usize>,
     /// User sessions by instance, of which the breaker takes its share. Neither number has sessions that a dry run assumes to be gone.
     pub(crate) user_sessions: BTreeMap<u32, usize>,
@@ -231,7 +232,7 @@ pub fn plan(snapshot: &Snapshot, situation: &Situation<'_>) -> Plan {
         }
         plan.policies.push(PolicyPlan {
             in_force: *in_force,
-            candidates: count_candidates(&entries, *in_force, situation),
+            candidates: count_candidates(&entries, *in_force, situation, &sessions),
             user_sessions,
             entries,
         });
@@ -400,23 +401,23 @@ fn enter(count: &mut BTreeMap<u32, usize>, inst_id: Option<u32>, sessions: usize
     }
 }
 
-fn count_candidates(entries: &[PlanEntry], in_force: InForce, situation: &Situation<'_>) -> BTreeMap<u32, usize> {
+fn count_candidates(
+    entries: &[PlanEntry],
+    in_force: InForce,
+    situation: &Situation<'_>,
+    sessions: &Eligibility<'_>,
+) -> BTreeMap<u32, usize> {
     let mut count = BTreeMap::new();
     for entry in entries {
-        match (&entry.standing, entry.key) {
-            (
-                Standing::Ready | Standing::Pending { .. } | Standing::Followed(_) | Standing::Escalating { .. },
-                Some(key),
-            ) => {
-                if !situation.followed(in_force, key).is_some_and(is_assumed_gone) {
-                    *count.entry(key.inst_id).or_insert(0) += 1;
-                }
-            }
-            (
-                Standing::Ready | Standing::Pending { .. } | Standing::Followed(_) | Standing::Escalating { .. },
-                None,
-            )
-            | (Standing::Protected(_) | Standing::SharedProcess(_) | Standing::Exempt(_), _) => {}
+        let is_counted = match &entry.standing {
+            Standing::Ready | Standing::Pending { .. } | Standing::Followed(_) | Standing::Escalating { .. } => true,
+            Standing::Protected(protection) => sessions.may_be_a_candidate(entry.row, *protection),
+            Standing::SharedProcess(_) | Standing::Exempt(_) => false,
+        };
+        let key = entry.key.filter(|_| is_counted);
+        let is_gone = |key: &SessionKey| situation.followed(in_force, *key).is_some_and(is_assumed_gone);
+        if let Some(key) = key.filter(|key| !is_gone(key)) {
+            *count.entry(key.inst_id).or_insert(0) += 1;
         }
     }
     count

@@ -112,6 +112,33 @@ pub(crate) fn by_transaction(snapshot: &Snapshot, row: usize, limit: u64) -> imp
     undo.into_iter().chain(xa)
 }
 
+/// Whether a protection of [`by_transaction`] applies only because the size or the STATUS of the session's transaction was not read.
+#[must_use]
+pub(crate) fn for_want_of_a_reading(protection: Protection, snapshot: &Snapshot, row: usize) -> bool {
+    let size = || {
+        snapshot
+            .number(row, Column::UndoRecords)
+            .filter(|records| *records >= 0)
+    };
+    match protection {
+        Protection::Undo => size().is_none(),
+        Protection::Xa => xa_unknown(snapshot, row),
+        Protection::Background
+        | Protection::Own
+        | Protection::Dying
+        | Protection::Unidentified
+        | Protection::Sys
+        | Protection::Backup
+        | Protection::Replication
+        | Protection::DataPump
+        | Protection::Jobs
+        | Protection::Queues
+        | Protection::Agents
+        | Protection::ParallelServer
+        | Protection::SharedProcess => false,
+    }
+}
+
 /// Whether the `undo` protection applies: more than `limit` records to roll back, including those of its parallel servers, or a
 /// transaction of unknown size.
 fn undo(snapshot: &Snapshot, row: usize, limit: u64) -> bool {

@@ -62,7 +62,9 @@ pub struct Followed {
     pub since: DateTime<Utc>,
     /// The session's SQL_ID and SQL_EXEC_ID, for CANCEL SQL.
     pub sql_exec: Option<(String, Option<i64>)>,
-    /// Whether the statement is known to have been accepted; not if the connection broke or the daemon ended.
+    /// Whether the answer said that the statement was accepted; not if the connection broke or the daemon ended.
+    pub accepted: bool,
+    /// Whether it is known to have been accepted: by its answer, or because a snapshot has shown it since.
     pub certain: bool,
     /// Whether the session was KILLED before, by the rung below: then its STATUS tells nothing of this action.
     pub was_killed: bool,
@@ -209,25 +211,36 @@ pub struct Verification {
 #[derive(Clone, Debug, Default)]
 pub struct Following {
     sessions: BTreeMap<SessionKey, Followed>,
+    /// What is followed again if a snapshot shows that a later action on the session was not sent: the accepted one before it.
+    before: BTreeMap<SessionKey, Followed>,
     attempts: BTreeMap<SessionKey, SessionAttempts>,
     /// By policy, mode and session: when it was spared last.
     spared: BTreeMap<(Arc<str>, RunMode, SessionKey), DateTime<Utc>>,
 }
 
 impl Following {
-    /// Follows a session, or replaces its earlier action.
+    /// Follows a session, or replaces its earlier action. One that was accepted is still in force where the later one turns out not to
+    /// have been sent: a session that was asked to go after its transaction goes.
     pub(crate) fn follow(&mut self, key: SessionKey, followed: Followed) {
-        self.sessions.insert(key, followed);
+        let is_open = !followed.accepted;
+        let earlier = self.sessions.insert(key, followed);
+        if !is_open {
+            self.before.remove(&key);
+        } else if let Some(earlier) = earlier.filter(|earlier| earlier.accepted && earlier.mode == RunMode::Enforce) {
+            self.before.insert(key, earlier);
+        }
     }
 
     /// Ends the following of a session that is known to go on.
     pub(crate) fn forget_session(&mut self, key: SessionKey) {
         self.sessions.remove(&key);
+        self.before.remove(&key);
     }
 
     /// Ends all following. Attempts are kept.
     pub(crate) fn forget_actions(&mut self) {
         self.sessions.clear();
+        self.before.clear();
     }
 
     /// Records what came of a statement that was sent for a session, or may have been.
@@ -291,7 +304,7 @@ impl Following {
 
     /// Dates everything anew after a step of the database's clock.
     pub fn shift(&mut self, step: TimeDelta) {
-        for followed in self.sessions.values_mut() {
+        for followed in self.sessions.values_mut().chain(self.before.values_mut()) {
             followed.since = later(followed.since, step);
         }
         for attempts in self.attempts.values_mut() {
@@ -333,8 +346,8 @@ impl Following {
     /// Why the next rung is not tried on a session yet, if the last attempt on it came to nothing: that was the rung itself.
     #[must_use]
     pub(crate) fn failed(&self, key: SessionKey, now: DateTime<Utc>) -> Option<Obstacle> {
-        let last = self.attempts.get(&key)?.outcome;
-        if last.is_followed() {
+        let last = self.attempts.get(&key)?;
+        if last.outcome.is_followed() && !last.shown_without_effect {
             return None;
         }
         self.tried(key, now, false)
@@ -397,7 +410,7 @@ impl Following {
             let Some(proof) = proof else { return true };
             let asked = proof == Proof::DeadlinePassed
                 && followed.state != FollowState::Asked
-                && followed.certain
+                && followed.accepted
                 && followed.mode == RunMode::Enforce
                 && followed.action.waits_for_commit();
             if proof == Proof::Lingers {
@@ -415,7 +428,13 @@ impl Following {
         });
         for verification in &proved {
             self.shown(verification.key, verification.proof);
+            if verification.proof == Proof::NotSent
+                && let Some(before) = self.before.remove(&verification.key)
+            {
+                self.sessions.insert(verification.key, before);
+            }
         }
+        self.before.retain(|key, _| self.sessions.contains_key(key));
         proved
     }
 }

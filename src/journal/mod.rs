@@ -23,6 +23,7 @@ pub(crate) mod chain;
 mod disk;
 pub(crate) mod entries;
 mod files;
+mod open;
 pub mod read;
 mod record;
 mod retention;

@@ -19,10 +19,11 @@ use crate::decide::ledger::{LedgerEntry, later};
 use crate::decide::outcome::Outcome;
 use crate::decide::refill::ClientGroup;
 use crate::decide::used_again::{Afterwards, CallSigns, Rehearsals};
-use crate::decide::verify::{FollowState, Followed, Proof};
+use crate::decide::verify::{FollowState, Proof};
 use crate::event::{Evidence, EvidenceValue, Intent, Outcomed};
 use crate::journal::chain::{Raw, raw_lines};
 use crate::journal::files::Files;
+use crate::journal::open::OpenActions;
 use crate::journal::record::{JournalLine, Record, VERSION};
 use crate::journal::trust::{DamagedLine, MissingActions, Scrutiny};
 use crate::journal::{JournalError, RECORD_BYTES};
@@ -116,6 +117,12 @@ impl Past {
         self.intent.action != Action::Report && followed && (!ended || self.stays_asked())
     }
 
+    /// Whether the session was followed because of the action, and is no longer.
+    fn was_followed(&self) -> bool {
+        let outcome = self.outcome.as_ref().map(|outcomed| outcomed.outcome);
+        outcome.map_or(self.proofs.contains(&Proof::NotSent), Outcome::is_followed)
+    }
+
     /// Whether the action was accepted, waits for a commit, and has passed its deadline: the request is still valid.
     fn stays_asked(&self) -> bool {
         let accepted = self.outcome.as_ref().is_some_and(|outcomed| match outcomed.outcome {
@@ -179,12 +186,19 @@ impl History {
         .collect()
     }
 
+    /// Whether it is known by now that this action takes from no budget.
+    #[must_use]
+    pub(crate) fn came_to_nothing(&self, action_id: u64) -> bool {
+        let past = self.actions.get(&action_id).filter(|past| past.outcome.is_some());
+        past.is_some_and(|past| !done_as_dated(past).takes_budget())
+    }
+
     /// The memory of a database after a restart: its budgets continue, and open actions are followed further. An action without
     /// an outcome counts as unknown. Actions at a previous place of the name are not of this database.
     #[must_use]
     pub fn memory(&self, database: &str, place: &str) -> Memory {
         let mut memory = Memory::default();
-        let mut open: BTreeMap<SessionKey, (Done, FollowState)> = BTreeMap::new();
+        let mut open = OpenActions::default();
         // Where in the journal a real action on the session ended.
         let mut real_until: BTreeMap<SessionKey, u64> = BTreeMap::new();
         let is_here = |intent: &Intent| {
@@ -220,20 +234,18 @@ impl History {
                     FollowState::Waiting
                 };
                 // As while the daemon runs: an assumed action of a dry run never replaces a real one, also where that has ended since.
-                let real = |(open, _): &(Done, FollowState)| open.mode == RunMode::Enforce;
                 // Without an outcome it is assumed from now on, after all that the journal has.
                 let assumed_at = self.order.outcomes.get(&past.intent.id).unwrap_or(&u64::MAX);
                 let was_real = real_until.get(&past.intent.key).is_some_and(|until| assumed_at < until);
-                let is_real = open.get(&past.intent.key).is_some_and(real);
+                let is_real = open.has_real(past.intent.key);
                 if done.mode == RunMode::Enforce || !(is_real || was_real) {
-                    open.insert(past.intent.key, (done, state));
+                    open.begin(done, state);
                 }
-            } else if past
-                .outcome
-                .as_ref()
-                .is_some_and(|outcomed| outcomed.outcome.is_followed())
-            {
-                open.remove(&past.intent.key);
+            } else if past.was_followed() {
+                match past.proofs.contains(&Proof::NotSent) {
+                    true => open.not_sent(past.intent.key),
+                    false => open.end(past.intent.key),
+                }
                 if let Some(ended) = self
                     .order
                     .ends
@@ -255,9 +267,7 @@ impl History {
         }
         // `remember` follows every accepted action, including ended ones, so the followed actions are set again.
         memory.following.forget_actions();
-        for (key, (done, state)) in open {
-            memory.following.follow(key, followed(done, state));
-        }
+        open.follow(&mut memory.following);
         memory
     }
 
@@ -457,20 +467,6 @@ pub(crate) fn unwritten(intent: &Intent) -> Outcome {
         (Action::Report, _) => Outcome::Reported,
         (Action::Kill { .. } | Action::Disconnect { .. } | Action::CancelSql, RunMode::DryRun) => Outcome::Assumed,
         (Action::Kill { .. } | Action::Disconnect { .. } | Action::CancelSql, RunMode::Enforce) => Outcome::Unknown,
-    }
-}
-
-fn followed(done: Done, state: FollowState) -> Followed {
-    Followed {
-        action_id: done.action_id,
-        policy: done.policy,
-        action: done.action,
-        mode: done.mode,
-        since: done.at,
-        sql_exec: done.sql_exec,
-        certain: done.outcome != Outcome::Unknown,
-        was_killed: done.was_killed,
-        state,
     }
 }
 

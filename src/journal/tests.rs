@@ -101,6 +101,7 @@ fn verification(intent: &Arc<Intent>, proof: Proof) -> Event {
                 mode: intent.mode,
                 since: intent.taken_at,
                 sql_exec: None,
+                accepted: true,
                 certain: true,
                 was_killed: false,
                 state: FollowState::Waiting,

@@ -20,6 +20,8 @@ pub(crate) struct Scripted {
     pub(crate) says: Option<Result<BlockAnswer, Error>>,
     /// The limits of the statements that were sent.
     pub(crate) sent: Vec<Duration>,
+    /// What happens meanwhile when a view is queried for the second time.
+    pub(crate) meanwhile: Option<Box<dyn FnOnce() + Send>>,
 }
 
 /// What it answers.
@@ -44,6 +46,7 @@ impl Scripted {
             asked: Vec::new(),
             says: None,
             sent: Vec::new(),
+            meanwhile: None,
         }
     }
 
@@ -57,6 +60,9 @@ impl Connection for Scripted {
     fn query(&mut self, query: &Query, _limit: Duration, sink: &mut Sink<'_>) -> Result<(), Error> {
         let before = self.asked(query.of);
         self.asked.push(query.clone());
+        if let Some(happens) = self.meanwhile.take_if(|_| before == 1) {
+            happens();
+        }
         let answer = self
             .answers
             .iter()

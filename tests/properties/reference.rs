@@ -108,6 +108,15 @@ impl Reference<'_> {
             || (undo && !lifted("undo"))
     }
 
+    /// Whether nothing but an unread size of its transaction protects it. With that read it may be taken, so that it counts for the
+    /// breaker.
+    fn is_spared_unread(&self, at: usize, rule: &Rule, person: &Person) -> bool {
+        let mut read = person.clone();
+        let undo = &mut read.states[at].undo;
+        *undo = undo.map(|size| Some(size.unwrap_or(0)));
+        !self.is_protected(at, rule, &read) && !self.is_exempt(at, person)
+    }
+
     /// `username = CRM and not INACTIVE`; UNKNOWN exempts.
     pub(crate) fn is_exempt(&self, at: usize, person: &Person) -> bool {
         let busy = self.status(at, person).map(|status| status != "INACTIVE");
@@ -453,7 +462,10 @@ impl Reference<'_> {
 
     fn breaker_opens(&self, at: usize, rule: &Rule, people: &[usize], standings: &[&str]) -> bool {
         let candidates: Vec<usize> = (0..people.len())
-            .filter(|index| !matches!(standings[*index], "protected" | "exempt"))
+            .filter(|index| match standings[*index] {
+                "protected" => self.is_spared_unread(at, rule, &self.world.people[people[*index]]),
+                standing => standing != "exempt",
+            })
             .map(|index| people[index])
             .collect();
         let share = u64::from(rule.share.unwrap_or(self.rules.limits.share));

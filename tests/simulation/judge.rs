@@ -10,7 +10,7 @@ use orareaper::decide::outcome::Outcome;
 
 use super::base::{Base, Clause, Key};
 use super::groups::GROUPS;
-use super::memory::{Begun, EntryMemory, Sent, Told, clients};
+use super::memory::{Begun, EntryMemory, LostIntent, Sent, Told, clients};
 use super::rules::Rule;
 use super::stage::Who;
 use super::statements::{Asked, is_safe};
@@ -71,8 +71,10 @@ pub(crate) struct Judge {
     pub(crate) base_of: Vec<usize>,
     /// By entry: in which cycle its loop learned that no statement would get through, and when.
     pub(crate) denied: Vec<Option<(usize, i64)>>,
-    /// Intents that a crash kept from their statements: entry, session, and when their snapshots were read.
-    pub(crate) lost: Vec<(usize, Key, i64)>,
+    /// Intents that a crash kept from their statements.
+    pub(crate) lost: Vec<LostIntent>,
+    /// Actions that ended without a statement. What the journal does not say of them, a crash makes unknown.
+    pub(crate) unsent: Vec<LostIntent>,
 }
 
 /// A database at which no statement gets through is left alone for so long.
@@ -81,7 +83,7 @@ const DENIED_FOR: i64 = 300;
 /// A plain KILL waits for so long, and whoever sends it has to wait for longer.
 const KILL_WAITS: u64 = 60;
 
-const MINUTE: i64 = 60;
+pub(crate) const MINUTE: i64 = 60;
 pub(crate) const HOUR: i64 = 3_600;
 const DAY: i64 = 24 * HOUR;
 
@@ -214,7 +216,9 @@ impl Judge {
 
     /// An action has ended.
     pub(crate) fn ended(&mut self, entry: usize, number: usize, now: i64) {
-        self.memory[entry].begun.remove(&number);
+        let begun = self.memory[entry].begun.remove(&number);
+        self.unsent
+            .extend(begun.and_then(|begun| LostIntent::of(entry, &begun)));
         let of_it = |sent: &&mut Sent| sent.under_way && (sent.entry, sent.number) == (entry, number);
         for sent in self.sent.iter_mut().filter(of_it) {
             (sent.under_way, sent.ended) = (false, now);
@@ -327,6 +331,10 @@ impl Judge {
             before.iter().all(|sent| sent.cycle < begun.cycle),
             "twice in one cycle: {before:?}"
         );
+        let lies = base.find(begun.key).is_some_and(|session| session.mark.is_some());
+        if lies && self.goes_on_from_lost(at, &before, begun, rule, clause) {
+            return Ok(true);
+        }
         let Some(last) = before.last() else {
             must!(clause == rule.action, "its policy begins with {:?}", rule.action);
             return Ok(false);
@@ -341,15 +349,10 @@ impl Judge {
             must!(clause == rule.action, "its policy begins with {:?}", rule.action);
             return Ok(false);
         };
-        let lies = base.find(begun.key).is_some_and(|session| session.mark.is_some());
         let certain = on.told == Told::Accepted || lies && !on.lay;
         let mut again = false;
         if on.policy == rule.name {
-            let ladder: Vec<Clause> = [rule.action]
-                .into_iter()
-                .chain(rule.escalate.iter().map(|rung| rung.1))
-                .collect();
-            let place = ladder.iter().position(|clause| *clause == on.clause);
+            let place = rule.actions().position(|clause| clause == on.clause);
             let due = place.and_then(|place| rule.escalate.get(place));
             if let Some((after, next)) = due.filter(|(after, _)| apart(on) >= *after) {
                 if certain && clause == *next {
@@ -373,10 +376,11 @@ impl Judge {
         }
         // A snapshot a minute later shows whether a kill was carried out.
         let shows = !certain && on.clause.kills() && apart(on) >= MINUTE;
+        if shows && goes_on_below(&before, on, begun, rule, clause) {
+            return Ok(true);
+        }
         // After an intent without a statement nobody knows either; when the session shows that it was not killed, its policy begins anew.
-        let lost = self.lost.iter().any(|(entry, key, read)| {
-            (*entry, *key) == (at, begun.key) && *read > on.read && begun.read - *read >= MINUTE
-        });
+        let lost = self.lost.iter().any(|lost| lost.shows_since(on, begun));
         must!(
             on.clause == Clause::CancelSql || apart(on) >= HOUR || shows || again || lost && !lies,
             "again, {} s after {on:?}",
@@ -388,6 +392,19 @@ impl Judge {
             rule.action
         );
         Ok(false)
+    }
+
+    /// Whether it goes on from an intent of which the daemon cannot know whether its statement was sent, on a session that is KILLED,
+    /// which is taken for the proof that it was (guarantee 5: a kill shows at once). Somebody else may have killed it; it is dying.
+    fn goes_on_from_lost(&self, at: usize, before: &[&Sent], begun: &Begun, rule: &Rule, clause: Clause) -> bool {
+        let of_it = |lost: &&LostIntent| {
+            (lost.entry, lost.key, &lost.policy) == (at, begun.key, &rule.name)
+                && before.iter().all(|sent| sent.read < lost.read)
+        };
+        self.lost.iter().filter(of_it).any(|lost| {
+            let due = |(after, next): &(i64, Clause)| *next == clause && begun.read - lost.read >= *after;
+            rule.escalate.iter().any(due)
+        })
     }
 
     fn check_schedule(&self, at: usize, base: &Base, begun: &Begun, rule: &Rule) -> Result<(), String> {
@@ -409,6 +426,7 @@ impl Judge {
 
     /// Floors and gates, by what the connection that acts has read for this action.
     fn check_others(&self, at: usize, base: &Base, begun: &Begun, rule: &Rule) -> Result<(), String> {
+        let decided = self.memory[at].decided();
         let going = |key: &Key| {
             let of_it = |sent: &&Sent| sent.entry == at && sent.key == *key && *key != begun.key;
             let mut of_it = self.sent.iter().filter(of_it);
@@ -417,7 +435,9 @@ impl Judge {
                 let since = base.now - sent.at;
                 // A minute later a snapshot shows that a kill was not carried out, where nobody knew.
                 let shows = sent.told != Told::Accepted && sent.clause.kills() && !lies && since >= MINUTE;
-                let goes = sent.told.is_followed() && sent.clause != Clause::CancelSql && since < HOUR;
+                // It is followed for an hour from its snapshot on (guarantee 6).
+                let followed = decided.is_none_or(|decided| decided - sent.read < HOUR);
+                let goes = sent.told.is_followed() && sent.clause != Clause::CancelSql && followed;
                 sent.under_way || goes && !shows
             })
         };
@@ -477,6 +497,16 @@ impl Judge {
         }
         Ok(())
     }
+}
+
+/// Whether it goes on from what was accepted before a kill that was not sent: that is still in force.
+fn goes_on_below(before: &[&Sent], on: &Sent, begun: &Begun, rule: &Rule, clause: Clause) -> bool {
+    let mut earlier = before.iter().filter(|sent| sent.id < on.id && sent.policy == rule.name);
+    earlier.rfind(|sent| sent.told == Told::Accepted).is_some_and(|below| {
+        let place = rule.actions().position(|clause| clause == below.clause);
+        let next = place.and_then(|place| rule.escalate.get(place));
+        next.is_some_and(|(after, next)| *next == clause && begun.read - below.read >= *after)
+    })
 }
 
 /// Sessions of each account that a floor counts.

@@ -357,7 +357,7 @@ impl Scene {
         memory.begins(base.now, base.now, base.clock());
         memory.looks(&rules, &asking);
         memory.gauges(&asking);
-        memory.cycle(&rules, 60, &self.judge.sent);
+        memory.cycle(0, &rules, 60, &self.judge.sent);
         let taken: Vec<_> = taken.iter().map(|key| ("one".to_owned(), *key, true)).collect();
         memory.check_warrants(&rules, limits.share, &taken)
     }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::base::{Clause, Key, Session};
 use super::groups::GROUPS;
-use super::judge::{HOUR, live, users};
+use super::judge::{HOUR, MINUTE, live, users};
 use super::rules::{Gate, Rule};
 use super::statements::is_safe;
 use super::views::Asking;
@@ -83,6 +83,17 @@ pub(crate) struct Sent {
     pub(crate) lay: bool,
 }
 
+/// An intent that a crash kept from its statement. The daemon knows the intent alone.
+#[derive(Clone, Debug)]
+pub(crate) struct LostIntent {
+    pub(crate) id: u64,
+    pub(crate) entry: usize,
+    pub(crate) policy: String,
+    pub(crate) key: Key,
+    /// When its snapshot was read.
+    pub(crate) read: i64,
+}
+
 /// An action whose intent is on the disk.
 #[derive(Clone, Debug)]
 pub(crate) struct Begun {
@@ -102,6 +113,27 @@ pub(crate) struct Begun {
     pub(crate) there: Option<Vec<(Key, &'static str)>>,
     /// Use and limit of each instance, likewise.
     pub(crate) gauged: Option<BTreeMap<u32, (i64, Option<i64>)>>,
+}
+
+impl LostIntent {
+    /// Of an action that has sent nothing; none if it is a rehearsal.
+    pub(crate) fn of(entry: usize, begun: &Begun) -> Option<LostIntent> {
+        (begun.enforces && !begun.sent).then(|| LostIntent {
+            id: begun.id,
+            entry,
+            policy: begun.policy.clone(),
+            key: begun.key,
+            read: begun.read,
+        })
+    }
+}
+
+impl LostIntent {
+    /// Whether it is newer than a statement on the same session, and old enough for a snapshot to have shown what became of it.
+    pub(crate) fn shows_since(&self, on: &Sent, begun: &Begun) -> bool {
+        let of_it = (self.entry, self.key) == (on.entry, on.key);
+        of_it && self.read > on.read && begun.read - self.read >= MINUTE
+    }
 }
 
 /// A session as it was read again.
@@ -291,13 +323,28 @@ impl EntryMemory {
         self.given.extend(warrants.map(|(policy, key)| (policy, key, cycle)));
     }
 
+    /// When the newest snapshot that was decided on was read.
+    pub(crate) fn decided(&self) -> Option<i64> {
+        self.snapshots.last().map(|newest| newest.read)
+    }
+
+    /// When the newest snapshot began.
+    pub(crate) fn newest(&self) -> Option<Beginning> {
+        self.began
+    }
+
+    /// What the newest snapshot showed.
+    pub(crate) fn look(&self) -> &impl std::fmt::Debug {
+        &self.look
+    }
+
     /// How many cycles there were.
     pub(crate) fn cycles(&self) -> usize {
         self.before + self.snapshots.len()
     }
 
     /// The daemon has a snapshot.
-    pub(crate) fn cycle(&mut self, rules: &[Rule], poll: i64, sent: &[Sent]) {
+    pub(crate) fn cycle(&mut self, at: usize, rules: &[Rule], poll: i64, sent: &[Sent]) {
         let Some(began) = self.began else {
             panic!("a cycle without a snapshot")
         };
@@ -330,7 +377,7 @@ impl EntryMemory {
             }
         }
         self.gates = gates;
-        self.welcome(&look, began.read, sent);
+        self.welcome(at, &look, began.read, sent);
         self.look = look;
     }
 
@@ -390,8 +437,9 @@ impl EntryMemory {
         Ok(())
     }
 
-    /// Counts who logged in soon after one of the same clients was ended.
-    fn welcome(&mut self, look: &Look, read: i64, sent: &[Sent]) {
+    /// Counts who logged in soon after one of the same clients was ended by a policy of this entry: those of another entry are other
+    /// policies, of whatever name.
+    fn welcome(&mut self, at: usize, look: &Look, read: i64, sent: &[Sent]) {
         for (key, clients, login) in &look.there {
             if read - login > HOUR || !self.counted.insert(*key) {
                 continue;
@@ -399,7 +447,7 @@ impl EntryMemory {
             let mut policies = BTreeSet::new();
             for ended in sent
                 .iter()
-                .filter(|ended| ended.clients == Some(*clients) && ended.key != *key)
+                .filter(|ended| ended.entry == at && ended.clients == Some(*clients) && ended.key != *key)
             {
                 // Later than that, who is gone is not waited for any more.
                 let soon =

@@ -13,7 +13,7 @@ use orareaper::daemon::reach::Reach;
 use orareaper::daemon::watcher::{Clerk, EventWatcher};
 use orareaper::decide::in_force::{DatabaseRules, RunMode};
 use orareaper::event_sink::EventSink;
-use orareaper::journal::read::History;
+use orareaper::journal::read::{History, read};
 use orareaper::metrics::Metrics;
 use orareaper::oracle::{Driver, Login, Target};
 use orareaper::status::SharedStatus;
@@ -328,6 +328,19 @@ impl Stage {
         };
         self.judge().entries[at] = None;
         assert!(part.database().apply(Input::Stop).is_break());
+        drop(part);
+        // As the service does: whoever is removed may have acted until now.
+        let entries = self.judge().entries.clone();
+        self.learn(&entries, &self.history());
+    }
+
+    /// What the journal says now.
+    pub(crate) fn history(&self) -> History {
+        assert!(
+            self.sink().flush(Duration::from_secs(30)),
+            "the journal takes no records"
+        );
+        read(self.state.path(), self.clock().utc()).expect("the journal")
     }
 
     /// Ends the daemon and all of its parts.
@@ -363,6 +376,9 @@ impl Stage {
 
     /// Reads a snapshot, if the loop asks for one.
     pub(crate) fn poll(&self, part: &Arc<Part>) {
+        if !self.is_configured(part) {
+            return;
+        }
         let Ok(needs) = lock(&part.asks).try_recv() else { return };
         let mut poller = lock(&part.poller).take().expect("one snapshot at a time");
         self.judge().memory[part.at].polls();
@@ -389,6 +405,9 @@ impl Stage {
 
     /// Somebody who acts gets a turn, if there is an order; whether there was.
     pub(crate) fn work(&self, part: &Arc<Part>) -> bool {
+        if !self.is_configured(part) {
+            return false;
+        }
         let Some(Waiting { number, order }) = part.next_order(self) else {
             return false;
         };

@@ -137,6 +137,11 @@ impl Rule {
         Some(Gate { above, below, percent })
     }
 
+    /// Its ladder, from the first action on.
+    pub(crate) fn actions(&self) -> impl Iterator<Item = Clause> {
+        [self.action].into_iter().chain(self.escalate.iter().map(|rung| rung.1))
+    }
+
     /// In the policy language.
     fn text(&self) -> String {
         let longer = self.longer_than;

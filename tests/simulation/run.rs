@@ -14,7 +14,7 @@ use super::base::Key;
 use super::chance::Chance;
 use super::groups::GROUPS;
 use super::judge::Entry;
-use super::memory::{Sent, Told};
+use super::memory::{LostIntent, Sent, Told};
 use super::setting::Setting;
 use super::stage::{Left, Stage};
 use super::statements::is_safe;
@@ -183,11 +183,7 @@ impl Run {
 
     /// What the journal says now.
     fn history(&self) -> History {
-        assert!(
-            self.stage.sink().flush(Duration::from_secs(30)),
-            "the journal takes no records"
-        );
-        read(self.stage.state.path(), self.stage.clock().utc()).expect("the journal")
+        self.stage.history()
     }
 
     fn entries(&self) -> Vec<Option<Entry>> {
@@ -232,15 +228,18 @@ impl Run {
             .map(|part| (part.at, part.followed().into_iter().collect()))
             .collect();
         stage.end_as_after(left);
+        let history = read(stage.state.path(), stage.clock().utc()).expect("the journal");
         {
             let mut judge = stage.judge();
             let judge = &mut *judge;
-            for (at, memory) in judge.memory.iter().enumerate() {
-                let lost = memory.begun.values().filter(|begun| begun.enforces && !begun.sent);
-                judge.lost.extend(lost.map(|begun| (at, begun.key, begun.read)));
-            }
+            let memories = judge.memory.iter().enumerate();
+            let under_way = memories
+                .flat_map(|(at, memory)| memory.begun.values().filter_map(move |begun| LostIntent::of(at, begun)));
+            let is_open = |lost: &LostIntent| history.actions.get(&lost.id).is_some_and(|past| past.outcome.is_none());
+            judge
+                .lost
+                .extend(under_way.chain(judge.unsent.drain(..).filter(is_open)));
         }
-        let history = read(stage.state.path(), stage.clock().utc()).expect("the journal");
         let is_written = |sent: &Sent| history.actions.get(&sent.id).is_some_and(|past| past.outcome.is_some());
         let mut in_flight = Vec::new();
         for sent in stage

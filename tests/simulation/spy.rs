@@ -18,7 +18,7 @@ use orareaper::journal;
 use orareaper::oracle::Error;
 
 use super::base::Key;
-use super::memory::{Begun, Told};
+use super::memory::{Begun, LostIntent, Told};
 use super::part::{Part, key_of};
 use super::stage::{Stage, Who};
 
@@ -53,14 +53,16 @@ impl Spy {
             // None of an earlier cycle, nor of this one, may be acted on any more.
             judge.saw_pause[self.entry] = memory.cycles() + 1;
         }
-        memory.cycle(&entry.rules, entry.poll, &judge.sent);
+        memory.cycle(self.entry, &entry.rules, entry.poll, &judge.sent);
         // A first action is also one that was sent before, and nobody knows whether it was carried out.
         let acted = |policy: &str, key: Key| {
             let lies = base.find(key).is_some_and(|session| session.mark.is_some());
-            judge.sent.iter().any(|sent| {
+            let is_shown = judge.sent.iter().any(|sent| {
                 let of_it = sent.policy == policy && sent.key == key && sent.entry == self.entry;
                 of_it && (sent.told == Told::Accepted || lies && sent.told.is_followed())
-            })
+            });
+            let is_lost = |lost: &LostIntent| (lost.entry, &*lost.policy, lost.key) == (self.entry, policy, key);
+            is_shown || lies && judge.lost.iter().any(is_lost)
         };
         let warrants = view.cycle.ruling.warrants.iter();
         let taken: Vec<(String, Key, bool)> = warrants
@@ -72,6 +74,21 @@ impl Spy {
             })
             .collect();
         memory.gives(taken.iter().map(|(policy, key, _)| (policy.clone(), *key)));
+        stage.trace(|| format!("entry {} decides by {:?}: {taken:?}", self.entry, memory.newest()));
+        stage.trace(|| {
+            let decisions = view.cycle.ruling.decisions.iter();
+            let told: Vec<String> = decisions
+                .map(|one| {
+                    format!(
+                        "{}: {:?} {:?}",
+                        one.policy,
+                        snapshot.key(one.row).map(|key| (key.inst_id, key.sid, key.serial)),
+                        one.why
+                    )
+                })
+                .collect();
+            format!("its decisions: {told:?} by {:?}", memory.look())
+        });
         if let Err(why) = memory.check_warrants(&entry.rules, entry.limits.share, &taken) {
             panic!("{why}: {entry:?}");
         }
@@ -203,11 +220,25 @@ impl StepRecorder for Desk<'_> {
             };
             judge.begin(self.who, begun);
         }
+        self.stage.trace(|| {
+            let (who, key) = (self.who, key_of(warrant.key()));
+            format!("{who:?} intends {id} on {key:?} by {}", warrant.policy().name)
+        });
         self.stage.may_crash(1);
         Ok(())
     }
 
     fn answered(&mut self, answered: &Answered<'_>) {
+        self.stage.trace(|| {
+            let Answered {
+                action_id,
+                outcome,
+                code,
+                message,
+                ..
+            } = answered;
+            format!("{:?} had of {action_id}: {outcome}, {code:?}, {message:?}", self.who)
+        });
         self.stage.may_crash(1);
         {
             let bases = self.stage.bases();

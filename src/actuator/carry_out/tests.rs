@@ -126,6 +126,17 @@ const PATIENT: Duration = Duration::from_secs(75);
 
 /// What comes of the action on the session that was seen before, over a connection that reads it again.
 fn carried_out(action: &str, arming: Arming, before: &mut Scripted, again: &mut Scripted) -> (Outcome, String) {
+    carried_out_beside(&Ending::default(), action, arming, before, again)
+}
+
+/// Likewise, while others are ending sessions.
+fn carried_out_beside(
+    ending: &Ending,
+    action: &str,
+    arming: Arming,
+    before: &mut Scripted,
+    again: &mut Scripted,
+) -> (Outcome, String) {
     let set = policies(action);
     let found = found();
     let facts = found.facts(&[]);
@@ -157,7 +168,7 @@ fn carried_out(action: &str, arming: Arming, before: &mut Scripted, again: &mut 
         timetable: None,
         rates: &crate::decide::rates::Rates::default(),
         read_in: TimeDelta::zero(),
-        ending: &Ending::default(),
+        ending,
         counters: &mut Counters::default(),
         limit,
         kill_limit: PATIENT,
@@ -287,4 +298,41 @@ fn what_may_have_been_carried_out_is_unknown_and_not_failed() {
         assert_eq!(outcome, Outcome::Unknown, "{why}");
     }
     assert_eq!(enforced("kill", "OPEN", says(1_031)).0, Outcome::Failed);
+}
+
+/// Two of SHOP are idle and one has to stay. While the one is read again, a policy without a floor begins to end the other.
+#[test]
+fn what_others_begin_to_end_meanwhile_counts_for_the_floor() {
+    let instance = || Answer::Rows(vec![vec!["1", "orcl", "OPEN", "5", "900000", "+00:00"]]);
+    let idle = |sid| session(sid, "0A", "SHOP", "INACTIVE");
+    for (begins, expected) in [(false, Outcome::Done), (true, Outcome::Revoked)] {
+        let both = || vec![idle("10"), idle("11")];
+        let mut before = Scripted::new(vec![("GV$INSTANCE", instance()), ("GV$SESSION", Answer::Rows(both()))]);
+        // No policy disconnects, so nobody asks all sessions for PADDR.
+        let without_paddr = |mut row: Vec<&'static str>| {
+            row.remove(3);
+            row
+        };
+        let sessions = Answer::Then(both().into_iter().map(without_paddr).collect(), vec![idle("10")]);
+        let mut again = Scripted::new(vec![("GV$INSTANCE", instance()), ("GV$SESSION", sessions)]);
+        again.says = Some(says(0));
+        let ending = Arc::new(Ending::default());
+        let other = Going {
+            key: SessionKey {
+                inst_id: 1,
+                sid: 11,
+                serial: 7,
+                logon_time: crate::session::time::DbTime(400),
+            },
+            mode: RunMode::Enforce,
+            policy: "another".into(),
+        };
+        let beside = Arc::clone(&ending);
+        again.meanwhile = begins
+            .then(|| -> Box<dyn FnOnce() + Send> { Box::new(move || drop(beside.begin(other, Vec::new(), |_| None))) });
+        let action = "kill, keep: {at_least: 1, per: [username]}";
+        let (outcome, why) = carried_out_beside(&ending, action, Arming::Armed, &mut before, &mut again);
+        assert_eq!(outcome, expected, "{why}");
+        assert_eq!(again.sent.len(), usize::from(!begins));
+    }
 }

@@ -221,6 +221,7 @@ impl DatabaseLoop {
         }
         self.memory.under_way.end(&done.begun());
         done.at = later(done.at, self.memory.clocks.stepped() - stepped);
+        self.kin.done(done.action_id);
         remember(&mut self.memory, done);
         // Before its action counts as ended.
         self.ending.follow(going(&self.memory.following));

@@ -7,6 +7,7 @@ use crate::daemon::messages::{Acted, ActorOrder};
 use crate::daemon::pause::Switch;
 use crate::daemon::standby::StandbyOrder;
 use crate::daemon::watcher::EventWatcher;
+use crate::decide::clocks::Clocks;
 use crate::decide::in_force::{Arming, EffectiveLimits, RunMode};
 use crate::decide::pressure::Reading;
 use crate::event_sink::tests::over;
@@ -314,7 +315,7 @@ fn acting_that_does_not_come_back_is_told_once_and_nothing_is_permitted_meanwhil
     let told = || noted.0.lock().expect("one thread").clone();
     let order = StandbyOrder {
         needed: Needed::Any,
-        instances: std::collections::HashMap::new(),
+        instances: std::collections::BTreeMap::new(),
         may_connect: true,
         anew: false,
     };
@@ -392,6 +393,21 @@ fn a_step_of_the_database_s_clock_permits_nothing_and_takes_nothing_from_a_budge
         ))
     };
     assert_eq!(told, [None, set("forward by 2h"), None, set("back by 2h"), None]);
+}
+
+#[test]
+fn after_a_restart_a_step_is_measured_from_when_the_reading_began() {
+    let (mut database, clock, ..) = database();
+    database.memory.clocks = Clocks::restored(Some(TimeDelta::seconds(1_000_000)));
+    let two_hours = TimeDelta::hours(2);
+    let read = polled_at(&clock, 1_000_000 + two_hours.num_seconds());
+    clock.advance(Duration::from_secs(240));
+    let _ = database.apply(read);
+    assert_eq!(
+        database.memory().clocks.stepped(),
+        two_hours,
+        "not less by what the reading took"
+    );
 }
 
 #[test]

@@ -9,7 +9,7 @@
 //! - A main thread that hangs in a call is replaced.
 //! - The main thread starts with its first order: a database where nothing is to be done has none.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::mpsc::Sender;
 use std::time::Duration;
@@ -266,7 +266,7 @@ impl Workers {
             // The listener chose another instance, so the connection is useless.
             let nothing = StandbyOrder {
                 needed: Needed::Nothing,
-                instances: HashMap::new(),
+                instances: BTreeMap::new(),
                 may_connect: false,
                 anew: false,
             };
@@ -308,7 +308,7 @@ impl Workers {
             };
             let order = StandbyOrder {
                 needed,
-                instances: HashMap::new(),
+                instances: BTreeMap::new(),
                 may_connect: false,
                 anew: std::mem::take(&mut helper.anew),
             };
@@ -321,7 +321,7 @@ impl Workers {
     pub(super) fn call(
         &mut self,
         (place, waiting): (Option<u32>, usize),
-        instances: &HashMap<u32, String>,
+        instances: &BTreeMap<u32, String>,
         parallel: usize,
         now: Monotonic,
     ) {

@@ -224,3 +224,34 @@ fn empty_snapshot() -> Snapshot {
         .finish(None, vec![instance])
         .finish(Columns::NONE)
 }
+
+/// A DISCONNECT POST_TRANSACTION was accepted; of the KILL after it nobody knew, and a snapshot showed that it was not sent.
+#[test]
+fn what_was_accepted_before_a_kill_that_was_not_sent_is_followed_again() {
+    let (asked, killed) = (intent(1, 287, RunMode::Enforce), intent(2, 287, RunMode::Enforce));
+    let asked = Arc::new(Intent {
+        action: Action::ALL
+            .into_iter()
+            .find(|action| action.waits_for_commit())
+            .expect("an action"),
+        ..(*asked).clone()
+    });
+    let (accepted, unknown) = (outcome(&asked, Outcome::Done), outcome(&killed, Outcome::Unknown));
+    for answered in [true, false] {
+        for (proofs, followed) in [
+            (vec![], Some(2)),
+            (vec![Proof::NotSent], Some(1)),
+            (vec![Proof::Gone], if answered { None } else { Some(1) }),
+        ] {
+            let state = tempfile::tempdir().expect("a folder");
+            let mut events = vec![Event::Intent(Arc::clone(&asked)), accepted.clone()];
+            events.push(Event::Intent(Arc::clone(&killed)));
+            events.extend(answered.then(|| unknown.clone()));
+            events.extend(proofs.iter().map(|proof| verification(&killed, *proof)));
+            write(state.path(), &events);
+            let memory = read(state.path(), now()).expect("reads").memory("prod", "here");
+            let newest = memory.following.iter().map(|(_, followed)| followed.action_id).next();
+            assert_eq!(newest, followed, "{answered}: {proofs:?}");
+        }
+    }
+}

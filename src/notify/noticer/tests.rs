@@ -73,6 +73,7 @@ fn verified(mode: RunMode, action_id: u64, proof: Proof) -> Event {
                 mode,
                 since: at(),
                 sql_exec: None,
+                accepted: true,
                 certain: true,
                 was_killed: false,
                 state: FollowState::Waiting,
