@@ -19,6 +19,7 @@ use crate::decide::cycle::Done;
 use crate::decide::going::Going;
 use crate::decide::guard::{Surroundings, Warrant, Wording, still_deserved, stopped_by_another};
 use crate::decide::in_force::{EffectiveLimits, RunMode};
+use crate::decide::ledger::later;
 use crate::decide::outcome::{Hindrance, Outcome};
 use crate::decide::pressure::Readings;
 use crate::decide::protect::ProtectionFacts;
@@ -271,6 +272,7 @@ fn check_and_act(
     let SessionKey { inst_id, sid, .. } = warrant.key();
     let wanted = crate::columns_needed::columns(warrant.set());
     let scope = Scope::One { inst_id, sid };
+    let began = (hands.elapsed)();
     let taken = match read_again(hands, wanted, scope) {
         Err(error) => return (StepAnswer::not_sent(Outcome::Unchecked, Some(error.to_string())), None),
         Ok(taken) => taken,
@@ -293,7 +295,10 @@ fn check_and_act(
             Outcome::Unchecked,
             Some("the database's clock could not be read with the session".into()),
         ),
-        Some(now) => {
+        Some(at) => {
+            // The clock was read first: a schedule may have ended, or a blackout begun, while the rest of the answer was waited for.
+            let waited = (hands.elapsed)().saturating_sub(began);
+            let now = TimeDelta::from_std(waited).map_or(DateTime::<Utc>::MAX_UTC, |waited| later(at, waited));
             match lapsed(warrant, seen, &taken, now, hands).or_else(|| others.as_ref()?.stop(warrant, hands.ending)) {
                 Some(lapse) => revoked(&lapse),
                 None => last_step(warrant, session.text(0, Column::SqlId), now, hands),

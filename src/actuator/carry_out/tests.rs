@@ -137,6 +137,21 @@ fn carried_out_beside(
     before: &mut Scripted,
     again: &mut Scripted,
 ) -> (Outcome, String) {
+    let permission = (
+        &Granted as &dyn Permission,
+        &(|| Duration::ZERO) as &dyn Fn() -> Duration,
+    );
+    carried_out_by(permission, ending, (action, arming), before, again)
+}
+
+/// Likewise, by whoever permits it, by this clock of the host.
+fn carried_out_by(
+    (permission, elapsed): (&dyn Permission, &dyn Fn() -> Duration),
+    ending: &Ending,
+    (action, arming): (&str, Arming),
+    before: &mut Scripted,
+    again: &mut Scripted,
+) -> (Outcome, String) {
     let set = policies(action);
     let found = found();
     let facts = found.facts(&[]);
@@ -160,7 +175,7 @@ fn carried_out_beside(
     let warrant = ruling.warrants.into_iter().next().expect("a warrant");
     let mut notes = Notes::default();
     let mut hands = Hands {
-        door: Door::new(again, &Granted, None),
+        door: Door::new(again, permission, None),
         capabilities: &found,
         facts: &facts,
         limits: &limits,
@@ -172,12 +187,47 @@ fn carried_out_beside(
         counters: &mut Counters::default(),
         limit,
         kill_limit: PATIENT,
-        elapsed: &|| Duration::ZERO,
+        elapsed,
     };
     let done = carry_out(warrant, &seen.snapshot.only(0), &mut hands, &mut notes).expect("written down");
     let (outcome, message) = notes.0.pop().expect("an outcome");
     assert_eq!(done.outcome, outcome);
     (outcome, message)
+}
+
+/// SYSDATE comes first in an answer, and the rest may come a minute later: schedules, dates and blackouts go by the time of the statement.
+#[test]
+fn what_the_answer_was_waited_for_counts_before_the_statement() {
+    #[derive(Default)]
+    struct AsksWhen(std::cell::Cell<Option<DateTime<Utc>>>);
+    impl Permission for AsksWhen {
+        fn begin(&self, _what: &str, now: DateTime<Utc>) -> Result<(), (Outcome, String)> {
+            self.0.set(Some(now));
+            Err((Outcome::Revoked, "a blackout".into()))
+        }
+        fn end(&self) {}
+    }
+    let answers = || {
+        let instance = vec!["1", "orcl", "OPEN", "5", "900000", "+00:00"];
+        let rows = Answer::Rows(vec![session("10", "0A", "SHOP", "INACTIVE")]);
+        Scripted::new(vec![
+            ("GV$INSTANCE", Answer::Rows(vec![instance])),
+            ("GV$SESSION", rows),
+        ])
+    };
+    let asked = AsksWhen::default();
+    let clock = std::cell::Cell::new(7);
+    let elapsed = || {
+        let now = clock.get();
+        clock.set(now + 51);
+        Duration::from_secs(now)
+    };
+    let (mut before, mut again) = (answers(), answers());
+    let by = (&asked as &dyn Permission, &elapsed as &dyn Fn() -> Duration);
+    let (outcome, _) = carried_out_by(by, &Ending::default(), ("kill", Arming::Armed), &mut before, &mut again);
+    assert_eq!(outcome, Outcome::Revoked);
+    let shown = DateTime::from_timestamp(900_000, 0).expect("a time");
+    assert_eq!(asked.0.get(), Some(shown + TimeDelta::seconds(51)));
 }
 
 #[test]
