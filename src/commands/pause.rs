@@ -461,19 +461,43 @@ pub(crate) fn owner(folder: &Path) -> Option<String> {
     }
 }
 
-/// The user of the shell, from its environment.
+/// The user of the shell, from its environment; without one (cron, a container), the account of the process.
 pub(crate) fn who() -> String {
     let mut named = ["SUDO_USER", "USER", "LOGNAME"]
         .into_iter()
         .filter_map(|name| env::var(name).ok());
-    let name = named.find(|name| !name.is_empty());
-    let uid = || fs::metadata("/proc/self").map_or_else(|_| "somebody".to_owned(), |own| format!("user {}", own.uid()));
-    name.unwrap_or_else(uid)
+    if let Some(name) = named.find(|name| !name.is_empty()) {
+        return name;
+    }
+    let Ok(own) = fs::metadata("/proc/self").map(|own| own.uid()) else {
+        return "somebody".to_owned();
+    };
+    let accounts = fs::read_to_string("/etc/passwd").unwrap_or_default();
+    account_of(own, &accounts).unwrap_or_else(|| format!("user {own}"))
+}
+
+/// The name of an account in /etc/passwd (passwd(5): name, password, number, ...).
+fn account_of(uid: u32, accounts: &str) -> Option<String> {
+    accounts.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        let (name, number) = (fields.next()?, fields.nth(1)?);
+        (number.parse() == Ok(uid) && !name.is_empty()).then(|| name.to_owned())
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_account_has_the_name_of_its_number() {
+        let accounts = "root:x:0:0:root:/root:/bin/bash\n:x:7:7::/:\nbroken\nmaria:x:1001:100::/home/maria:/bin/sh\n";
+        assert_eq!(account_of(0, accounts).as_deref(), Some("root"));
+        assert_eq!(account_of(1001, accounts).as_deref(), Some("maria"));
+        for unknown in [7, 100, 1002] {
+            assert_eq!(account_of(unknown, accounts), None, "{unknown}");
+        }
+    }
 
     #[test]
     fn the_state_folder_is_found_in_a_configuration_that_is_wrong_elsewhere() {

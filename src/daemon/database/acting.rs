@@ -244,9 +244,12 @@ impl DatabaseLoop {
             Acted::JournalFailed(why) => {
                 self.trouble = Some(Trouble::Journal);
                 self.watcher.acting_stopped(&self.settings.name, &why);
+                // Nor can it be recorded that they are dropped.
+                self.waiting.clear();
                 self.not_carried_out(worker, &format!("write the intent to the journal: {why}"));
             }
             Acted::Unreachable(error) => {
+                self.drop_waiting(Outcome::Revoked, &format!("there is no connection to act on: {error}"));
                 self.not_carried_out(worker, &error.to_string());
                 if self.workers.is_main(worker) && !self.workers.others_stand() {
                     self.act_later(&error);
@@ -259,9 +262,8 @@ impl DatabaseLoop {
         }
     }
 
-    /// Drops the waiting warrants too, because they would fail for the same reason.
+    /// What waits is dropped by the caller: it would fail for the same reason.
     fn not_carried_out(&mut self, worker: usize, why: &str) {
-        self.waiting.clear();
         if let Some(task) = self.workers.task(worker) {
             task.failed = true;
             if task.by_hand {

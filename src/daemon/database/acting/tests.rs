@@ -539,8 +539,19 @@ fn acting_goes_on_when_an_intent_can_be_written_or_a_connection_stands() {
     site.ends(0, &task, Outcome::Done);
     assert!(goes_on(&site));
     let _ = site.tasks(0);
+    assert_eq!(site.dropped(), [], "no record can be written");
+    site.clock.advance(Duration::from_secs(15));
+    site.see(&[3, 4, 5]);
+    let _ = site.dropped();
     let error = Error::new(Class::Backoff, "connect to prod", "refused");
     site.apply(Input::Acted(0, Acted::Unreachable(Box::new(error))));
+    let why = "there is no connection to act on: connect to prod: refused";
+    let dropped: Vec<_> = site
+        .dropped()
+        .into_iter()
+        .map(|(sid, told)| (sid, told == why))
+        .collect();
+    assert_eq!(dropped, [(3, true), (4, true), (5, true)], "each has its record");
     site.apply(Input::Acted(0, Acted::Finished(Vec::new())));
     assert!(!goes_on(&site));
     site.stands(0, None);
