@@ -5,6 +5,7 @@
 
 mod actions;
 mod gate;
+mod lower_mark;
 mod names;
 mod policy;
 mod timetable;

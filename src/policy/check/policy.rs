@@ -7,6 +7,7 @@ use chrono::NaiveDate;
 use super::PolicyChecker;
 use super::actions::{LONGEST_HOLD, action, allowances, escalations};
 use super::gate::{in_other_units, is_inverted, resolve_gate};
+use super::lower_mark::lower;
 use crate::policy::habit::Aim;
 use crate::policy::lint::{self, Clause};
 use crate::policy::model::{Action, Keep, KeepOf, Limits, Mode, OrderKey, Policy, Pressure, Selector};
@@ -196,7 +197,10 @@ impl PolicyChecker {
                         "no-hysteresis",
                         "without `until`, the gate opens and closes at the same threshold",
                     )
-                    .hint = Some("add a lower threshold, such as `until: sessions below 70%`".to_owned());
+                    .hint = Some(match begin.as_ref().and_then(lower) {
+                    Some(until) => format!("add a lower threshold, such as `until: {until}`"),
+                    None => "add `until` with a lower threshold of the same resource".to_owned(),
+                });
                 Some(Some(Pressure {
                     begin: begin?,
                     end: None,
@@ -216,8 +220,10 @@ impl PolicyChecker {
                     );
                     inspection
                         .warning(&fields.key_at("until"), "different-units", message)
-                        .hint =
-                        Some("write both in the same unit: `sessions above 85%`, `sessions below 70%`".to_owned());
+                        .hint = Some(format!(
+                        "write both in the same unit: `{0} above 85%`, `{0} below 70%`",
+                        resource.name()
+                    ));
                 }
                 Some(Some(Pressure { begin, end: Some(end) }))
             }
