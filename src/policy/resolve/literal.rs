@@ -104,6 +104,7 @@ fn mixed(column: Column, wanted: Kind, found: &TermKind, at: &Range<usize>) -> M
         TermKind::Percent(_) => "a percentage",
     };
     let hint = match (wanted, found) {
+        (_, TermKind::Word(text) | TermKind::Text(text)) if column == Column::Command => Some(command(text)),
         (_, TermKind::Percent(_)) => {
             Some("percentages are allowed only in `while` and `until`, and for `cpu_rate`".to_owned())
         }
@@ -131,4 +132,26 @@ fn mixed(column: Column, wanted: Kind, found: &TermKind, at: &Range<usize>) -> M
     )
     .expected(format!("expected {}", kind_name(wanted)))
     .maybe_hint(hint)
+}
+
+/// What to write for the name of a command: COMMAND is its number, as in V$SQLCOMMAND.
+fn command(name: &str) -> String {
+    const NUMBERS: [(&str, u8); 9] = [
+        ("INSERT", 2),
+        ("SELECT", 3),
+        ("UPDATE", 6),
+        ("DELETE", 7),
+        ("LOCK TABLE", 26),
+        ("COMMIT", 44),
+        ("ROLLBACK", 45),
+        ("PL/SQL EXECUTE", 47),
+        ("MERGE", 189),
+    ];
+    match NUMBERS
+        .iter()
+        .find(|(known, _)| known.eq_ignore_ascii_case(name.trim()))
+    {
+        Some((known, number)) => format!("write `{number}`, the number of {known} in V$SQLCOMMAND"),
+        None => "write the number that V$SQLCOMMAND has for it: 3 is SELECT, 6 is UPDATE".to_owned(),
+    }
 }
