@@ -342,7 +342,9 @@ impl Lexer<'_> {
 
     /// Whether the last token is a column without a comparison, as in `username || program = 'AB'`.
     fn after_a_column_alone(&self) -> bool {
-        let (before, Some((Token::Word(last), _))) = (self.tokens.iter().rev().nth(1), self.tokens.last()) else {
+        let (before, Some((Token::Word(last) | Token::Qualified(_, last), _))) =
+            (self.tokens.iter().rev().nth(1), self.tokens.last())
+        else {
             return false;
         };
         let begins = match before {

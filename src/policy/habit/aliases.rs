@@ -224,6 +224,10 @@ impl Aliases {
         matches!(self.alias(prefix), AliasOf::View(view) if view.name == "V$LOCK")
     }
 
+    fn is_of_accounts(&self, prefix: &str) -> bool {
+        matches!(self.alias(prefix), AliasOf::View(view) if view.name == "DBA_USERS")
+    }
+
     /// The mistake for a column that is not the session's although the session has one of this name.
     pub(crate) fn of_another(&self, (prefix, name, at): &Prefixed<'_>) -> Option<Mistake> {
         let lower = name.to_lowercase();
@@ -321,8 +325,18 @@ pub(crate) fn join(at: Range<usize>, hint: &str) -> Mistake {
 pub(crate) const JOINED: &str = "leave it out: what other views say about a session is in columns such as `spid`, `pga`, `temp`, `transaction_age`, \
          `undo_records`, `blocking` and `cpu`";
 
-/// What a comparison of two columns with aliases says of the session: an inner join keeps only those that have a row.
-pub(crate) fn instead_of_join(aliases: &Aliases, one: &Prefixed<'_>, other: &Prefixed<'_>) -> &'static str {
+/// What a comparison of two columns with aliases says of the session: an inner join keeps only those that have a row. `keeps`:
+/// whether the columns are equal, and this is a condition of the whole.
+pub(crate) fn instead_of_join(
+    aliases: &Aliases,
+    one: &Prefixed<'_>,
+    other: &Prefixed<'_>,
+    keeps: bool,
+) -> &'static str {
+    if !keeps {
+        return "a condition knows the session alone, and no rows of other views or sessions; what these say about a session is in columns \
+                such as `spid`, `pga`, `temp`, `transaction_age`, `undo_records`, `blocking` and `cpu`";
+    }
     let (own, foreign) = if aliases.is_session(one.0) {
         (one, other)
     } else {
@@ -345,8 +359,9 @@ pub(crate) fn instead_of_join(aliases: &Aliases, one: &Prefixed<'_>, other: &Pre
             "the join keeps the sessions that wait for a lock: `blocked` says whether a session waits for another one"
         }
         ("paddr", "addr") | ("creator_addr", "addr") => JOINED,
-        (one, other) if one == other && matches!(one, "sid" | "serial#" | "inst_id" | "con_id" | "username") => JOINED,
-        ("inst_id", "instance_number") | ("username" | "user#", "username" | "user_id") => JOINED,
+        (one, other) if one == other && matches!(one, "sid" | "serial#" | "inst_id" | "con_id") => JOINED,
+        ("inst_id", "instance_number") | ("user#", "user_id") => JOINED,
+        ("username", "username") if aliases.is_of_accounts(foreign.0) => JOINED,
         _ => {
             "a join keeps only the sessions that have a row in the other view; what such views say about a session is in columns such as \
              `spid`, `pga`, `temp`, `transaction_age`, `undo_records`, `blocking` and `cpu`"

@@ -20,12 +20,14 @@ const LOCKS: &str = "locks themselves are not available: `blocking` says whether
 const IN_TRANSACTION: &str = "`in transaction` and `not in transaction` say whether the session has a transaction; `transaction_age` and \
                               `undo_records` are columns";
 const STATEMENT_AGE: &str = "`statement_age` is a column: how long the statement has been running";
+const SEPARATELY: &str =
+    "compare each column separately, `(sid = 12 and serial# = 345)`, with `not` before it for `<>` and NOT IN";
 const UNDO: &str = "`undo` is a column: the size in bytes, and not in blocks";
 const RESOURCES: &str = "compare the resource itself, in `while` or `until`: `sessions above 85%`, `temp above 20GB`";
 const TEXT_OF_SQL: &str = "compare `sql_id`: the text of a statement is not available";
 
 /// Names that scripts use, and what to write instead.
-const OTHER_NAMES: [(&str, &str); 67] = [
+const OTHER_NAMES: [(&str, &str); 69] = [
     (
         "active",
         "the phrases `ACTIVE` and `ACTIVE longer than 4h` have no operator; the column for the age is `running`",
@@ -92,6 +94,11 @@ const OTHER_NAMES: [(&str, &str); 67] = [
     ("os_user", "did you mean `osuser`?"),
     ("pdb", "did you mean `container`?"),
     ("pdb_name", "did you mean `container`?"),
+    ("pid", "`spid` is a column: the number of the process on the host"),
+    (
+        "session_addr",
+        "`temp` is a column: the size of the session's temporary segments",
+    ),
     ("pga_alloc_mem", "did you mean `pga`?"),
     ("pga_max_mem", "`pga` is a column: PGA_ALLOC_MEM, what is allocated now"),
     (
@@ -173,7 +180,13 @@ pub(super) fn instead_of(sql: &Sql, form: Predicate<'_>) -> Option<String> {
             instead_of_column(word).map(str::to_owned)
         }
         SqlKind::Group(members) if members.len() > 1 => Some(match form {
-            Predicate::In(_) => "compare each column separately: `sid = 12 and serial# = 345`".to_owned(),
+            Predicate::In(_) => SEPARATELY.to_owned(),
+            _ if members
+                .iter()
+                .any(|member| column_in(std::slice::from_ref(member)).is_some()) =>
+            {
+                SEPARATELY.to_owned()
+            }
             Predicate::Compare(Comparison::NotEqual, _) => {
                 "for several values, write `not in`: `username not in (SHOP, CRM)`".to_owned()
             }
@@ -181,9 +194,7 @@ pub(super) fn instead_of(sql: &Sql, form: Predicate<'_>) -> Option<String> {
         }),
         SqlKind::Group(_) => Some("leave the parentheses out".to_owned()),
         SqlKind::Fraction(_) => Some("use a smaller unit: `90m` for an hour and a half, `1536MB`".to_owned()),
-        SqlKind::Arithmetic { operator: '|', .. } => Some(
-            "compare each column separately, `sid = 12 and serial# = 345`; between conditions, write `or`".to_owned(),
-        ),
+        SqlKind::Arithmetic { operator: '|', .. } => Some(format!("{SEPARATELY}; between conditions, write `or`")),
         _ => None,
     }
 }
@@ -262,6 +273,9 @@ fn function(name: &str, arguments: &[Sql]) -> String {
             "comparisons are case-sensitive; `program matches '(?i)toad'` ignores case".to_owned()
         }
         "nvl" | "nvl2" | "coalesce" => {
+            if let Some(other) = other_column_in(arguments) {
+                return other.to_owned();
+            }
             let name = column_in(arguments).map_or("module", Column::name);
             format!("compare the column itself, and test for NULL beside it: `{name} is null`, `{name} is not null`")
         }
@@ -292,6 +306,14 @@ fn own_column(arguments: &[Sql]) -> String {
     match column_in(arguments) {
         Some(column) => format!("compare the column itself: `{}`", column.name()),
         None => "compare a column with a value".to_owned(),
+    }
+}
+
+/// What to write instead of a column of another view, if that is the argument of a function.
+fn other_column_in(arguments: &[Sql]) -> Option<&'static str> {
+    match &arguments.first()?.kind {
+        SqlKind::Plain(TermKind::Word(word)) if Column::named(word).is_none() => instead_of_column(word),
+        _ => None,
     }
 }
 

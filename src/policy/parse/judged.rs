@@ -3,8 +3,10 @@
 use super::Parser;
 use super::right::Right;
 use crate::policy::ast::{Expr, ExprKind};
-use crate::policy::habit::{self, Prefixed, Sql, instead_of_join};
+use crate::policy::condition::Comparison;
+use crate::policy::habit::{self, Aim, Prefixed, Sql, instead_of_join};
 use crate::policy::lex::Mistake;
+use crate::session::column::Column;
 
 impl Parser<'_> {
     /// The comparison, if conditions support it; otherwise a mistake that says what to write instead.
@@ -18,7 +20,8 @@ impl Parser<'_> {
             return Ok(broken);
         }
         if let Some((one, other)) = are_joined(&left, &right) {
-            let hint = instead_of_join(&self.aliases, &one, &other);
+            let keeps = matches!(right, Right::Compare(Comparison::Equal, _)) && self.aim == Aim::Acts;
+            let hint = instead_of_join(&self.aliases, &one, &other, keeps);
             self.report(habit::join(at, hint));
             return Ok(broken);
         }
@@ -28,8 +31,8 @@ impl Parser<'_> {
             return Ok(broken);
         }
         let prefixes = std::iter::once(&left).chain(right.operands()).flat_map(Sql::prefixes);
-        let of_another = prefixes.filter_map(|prefix| self.aliases.of_another(&prefix));
-        if let Some(mistake) = of_another.last() {
+        let mut of_another = prefixes.filter_map(|prefix| self.aliases.of_another(&prefix));
+        if let Some(mistake) = of_another.next() {
             self.report(mistake);
             return Ok(broken);
         }
@@ -64,6 +67,9 @@ impl Parser<'_> {
         // If the name is a column of another view, the message is about the view.
         for (prefix, name, at) in prefixes.filter(|(_, name, _)| habit::instead_of_column(name).is_none()) {
             let is_session = self.aliases.is_session(prefix);
+            if !is_session && Column::named(name).is_none() {
+                continue;
+            }
             let once = if is_session {
                 prefix.to_lowercase()
             } else {

@@ -247,6 +247,10 @@ impl Parser<'_> {
                 self.advance();
                 Ok(seconds)
             }
+            Token::Number(_) if matches!(self.ahead(1), Token::Variable(_) | Token::Comma) => Err(self
+                .mistake("missing-unit", "this is not a duration")
+                .expected("expected a duration")
+                .hint("durations look like `90s`, `30m`, `4h`, `1d`, `1h30m`")),
             Token::Number(number) => Err(self
                 .mistake("missing-unit", format!("the duration {number} has no unit"))
                 .expected("expected a duration")

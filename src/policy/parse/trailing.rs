@@ -36,6 +36,17 @@ impl Parser<'_> {
                 None => mistake,
             },
             Token::Operator(_) => mistake.hint(self.trailing_operator()),
+            Token::Comma
+                if matches!(
+                    (self.before(), self.ahead(1)),
+                    (
+                        Some(Token::Number(_)),
+                        Token::Number(_) | Token::Duration(_) | Token::Size(_)
+                    )
+                ) =>
+            {
+                mistake.hint("numbers are whole: `90m` is an hour and a half, `1536MB` is a gigabyte and a half")
+            }
             Token::Comma => mistake.hint(format!(
                 "for several values, write a list: `username {}in (SHOP, CRM)`",
                 self.not_of_the_last(self.at().start)

@@ -156,7 +156,7 @@ fn by_rows(left: &Sql, form: Predicate<'_>, negated: bool, aim: Aim, selected: &
         .chain(form.operands())
         .flat_map(Sql::all)
         .filter_map(number);
-    let most = constants.max().unwrap_or(0).max(0) + 2;
+    let most = constants.max().unwrap_or(0).max(0).saturating_add(2);
     if most > MOST_ROWS {
         return None;
     }

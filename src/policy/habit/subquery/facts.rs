@@ -176,7 +176,7 @@ const OF_TEXTS: &str = "compare `sql_id`: the text of a statement is not availab
 pub(super) const OF_PDBS: &str = "`container` is a column: the name of the session's PDB";
 
 /// Views, and what a policy has instead of a query of them. The first one in this order that the query contains decides.
-const VIEWS: [(&str, &str); 27] = [
+const VIEWS: [(&str, &str); 28] = [
     ("dba_users", OF_ACCOUNTS),
     ("all_users", OF_ACCOUNTS),
     ("dba_jobs", "job slaves are always spared (protection `jobs`)"),
@@ -224,6 +224,10 @@ const VIEWS: [(&str, &str); 27] = [
         "`statement_age` is a column: how long the statement has been running; V$SESSION_LONGOPS is not read",
     ),
     ("pdbs", OF_PDBS),
+    (
+        "v$instance",
+        "`inst_id` is a column: compare it with the number itself; the key `databases: [...]` selects the databases",
+    ),
 ];
 
 /// What a policy has instead of a query, whose text is in lower case.
