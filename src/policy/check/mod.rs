@@ -5,8 +5,8 @@
 
 mod actions;
 mod gate;
-mod lower_mark;
 mod names;
+mod other_mark;
 mod policy;
 mod timetable;
 
