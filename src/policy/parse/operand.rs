@@ -378,7 +378,7 @@ impl Parser<'_> {
         let at = self.since(start);
         // What would have to be quoted in a condition is not looked at in a query.
         self.mistakes
-            .retain(|one| one.at.start < at.start || one.at.end > at.end);
+            .retain(|one| one.code != "needs-quotes" || one.at.start < at.start || one.at.end > at.end);
         let text = self.text[at.clone()].to_owned();
         Some(Sql {
             at,

@@ -263,6 +263,19 @@ fn where_the_words_are_true_of_more_sessions_the_hint_only_names_them() {
 }
 
 #[test]
+fn names_in_a_query_need_no_quotes_and_other_mistakes_in_it_are_reported() {
+    let codes = |clause: &str| {
+        let mistakes = parse_for(clause, Aim::Acts).mistakes;
+        mistakes.iter().map(|mistake| mistake.code).collect::<Vec<_>>()
+    };
+    let clause = "exists (select 1 from v$session_longops o where o.sofar < o2.totalwork and o.x = zzzz.y)";
+    assert_eq!(codes(clause), ["no-subqueries"]);
+    for clause in ["'x' between (select 30M", "sid in (select 30M", "sid = (select 'a"] {
+        assert!(!codes(clause).is_empty(), "{clause}");
+    }
+}
+
+#[test]
 fn a_clause_about_sessions_that_are_spared_is_left_out_only_where_that_takes_no_more() {
     for (clause, aim, begins) in [
         (
