@@ -113,6 +113,7 @@ fn replacement(problem: &Diagnostic) -> Option<&str> {
     let stands_for_the_mark = [
         "not-an-operator",
         "no-functions",
+        "no-subqueries",
         "unit-apart",
         "needs-quotes",
         "double-quotes",

@@ -16,7 +16,7 @@ use crate::session::column::Column;
 use crate::yaml::diagnostics::quoted;
 
 use letters::{invisible, latin, named, without_invisible};
-pub(crate) use quantity::measure;
+pub(crate) use quantity::{in_a_smaller_unit, measure};
 
 /// The longest condition that is read, in bytes.
 pub(crate) const LONGEST: usize = 16 * 1024;
@@ -342,7 +342,9 @@ impl Lexer<'_> {
 
     /// Whether the last token is a column without a comparison, as in `username || program = 'AB'`.
     fn after_a_column_alone(&self) -> bool {
-        let (before, Some((Token::Word(last), _))) = (self.tokens.iter().rev().nth(1), self.tokens.last()) else {
+        let (before, Some((Token::Word(last) | Token::Qualified(_, last), _))) =
+            (self.tokens.iter().rev().nth(1), self.tokens.last())
+        else {
             return false;
         };
         let begins = match before {
@@ -416,7 +418,9 @@ impl Lexer<'_> {
         }
         let known = Column::named(name).is_some() || instead_of_column(name).is_some();
         let of_a_view = prefix.len() <= 3 || prefix.to_ascii_lowercase().contains("v$");
-        (known || of_a_view && !self.after_operator()).then(|| (name.to_owned(), prefix.len() + 1 + length))
+        let again = |token: &Token| matches!(token, Token::Qualified(before, _) if before.eq_ignore_ascii_case(prefix));
+        let of_a_view = of_a_view && (!self.after_operator() || self.tokens.iter().any(|(token, _)| again(token)));
+        (known || of_a_view).then(|| (name.to_owned(), prefix.len() + 1 + length))
     }
 
     /// A text without quotes that contains characters for which it needs them.

@@ -110,10 +110,17 @@ const CIRCLES: &[(&[&str], &str)] = &[
     (
         &[
             "policy::habit",
+            "policy::habit::aliases",
+            "policy::habit::blocks",
+            "policy::habit::decoded",
             "policy::habit::elsewhere",
+            "policy::habit::extremes",
             "policy::habit::linear",
             "policy::habit::nulls",
             "policy::habit::rounding",
+            "policy::habit::subquery",
+            "policy::habit::subquery::asked",
+            "policy::habit::subquery::read",
             "policy::habit::texts",
             "policy::habit::texts::columns",
             "policy::habit::texts::operand",

@@ -22,6 +22,11 @@ const fn amount(resource: Resource) -> Amount {
     }
 }
 
+/// Whether an amount of the resource is a size.
+pub(super) fn is_size(resource: Resource) -> bool {
+    amount(resource) == Amount::Size
+}
+
 /// Resolves the condition of a gate and adds its mistakes.
 pub(super) fn resolve_gate(expr: &Expr, mistakes: &mut Vec<Mistake>) -> Option<PressureCondition> {
     match &expr.kind {

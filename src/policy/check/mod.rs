@@ -6,6 +6,7 @@
 mod actions;
 mod gate;
 mod names;
+mod other_mark;
 mod policy;
 mod timetable;
 

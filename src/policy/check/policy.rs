@@ -7,6 +7,7 @@ use chrono::NaiveDate;
 use super::PolicyChecker;
 use super::actions::{LONGEST_HOLD, action, allowances, escalations};
 use super::gate::{in_other_units, is_inverted, resolve_gate};
+use super::other_mark::{higher, lower};
 use crate::policy::habit::Aim;
 use crate::policy::lint::{self, Clause};
 use crate::policy::model::{Action, Keep, KeepOf, Limits, Mode, OrderKey, Policy, Pressure, Selector};
@@ -179,14 +180,17 @@ impl PolicyChecker {
         let inspection = &mut self.inspections[file];
         match (begin, end) {
             (None, None) => Some(None),
-            (None, Some(_)) => {
+            (None, Some(end)) => {
                 inspection
                     .error(
                         &fields.key_at("until"),
                         "until-without-while",
                         "`until` needs a `while`, and there is none",
                     )
-                    .hint = Some("add `while: sessions above 85%`".to_owned());
+                    .hint = Some(match end.as_ref().and_then(higher) {
+                    Some(begin) => format!("add `while: {begin}`"),
+                    None => "add `while` with a higher threshold of the same resource".to_owned(),
+                });
                 None
             }
             (Some(begin), None) => {
@@ -196,7 +200,10 @@ impl PolicyChecker {
                         "no-hysteresis",
                         "without `until`, the gate opens and closes at the same threshold",
                     )
-                    .hint = Some("add a lower threshold, such as `until: sessions below 70%`".to_owned());
+                    .hint = Some(match begin.as_ref().and_then(lower) {
+                    Some(until) => format!("add a lower threshold, such as `until: {until}`"),
+                    None => "add `until` with a lower threshold of the same resource".to_owned(),
+                });
                 Some(Some(Pressure {
                     begin: begin?,
                     end: None,
@@ -214,10 +221,13 @@ impl PolicyChecker {
                         "`while` and `until` compare `{}` in different units: one with a percentage, the other with an amount",
                         resource.name()
                     );
+                    let hint = match lower(&begin) {
+                        Some(until) => format!("write both in the same unit, such as `until: {until}`"),
+                        None => "write both in the same unit".to_owned(),
+                    };
                     inspection
                         .warning(&fields.key_at("until"), "different-units", message)
-                        .hint =
-                        Some("write both in the same unit: `sessions above 85%`, `sessions below 70%`".to_owned());
+                        .hint = Some(hint);
                 }
                 Some(Some(Pressure { begin, end: Some(end) }))
             }

@@ -1,7 +1,5 @@
 //! Other views, functions and query clauses that scripts use, and what to write in a policy instead.
 
-use std::ops::Range;
-
 use super::{Predicate, Sql, SqlKind};
 use crate::policy::ast::TermKind;
 use crate::policy::condition::Comparison;
@@ -10,117 +8,137 @@ use crate::policy::pressure::Resource;
 use crate::session::column::{Column, Kind};
 use crate::yaml::diagnostics::{did_you_mean, quoted};
 
-const OWN: &str = "leave it out: orareaper never acts on its own sessions (protection `self`)";
 const AGES: &str = "compare an age: `connected > 1d`, `statement_age > 30m`, `transaction_age > 1h`";
 pub(crate) const GROUPS: &str = "a condition judges one session at a time: `keep: {at_least: 2, per: [username, machine, program]}` keeps \
                       some of each group, `while: sessions above 85%` waits until there are many";
 pub(crate) const ROWS: &str = "the key `limits` of the policy sets how many sessions are taken: `limits: {per_cycle: 10}`; the key `order` sets \
                     which go first: `order: [idle desc]`";
+const BLOCKING: &str = "`blocking` and `not blocking` say whether others wait for the session";
+const BLOCKED: &str = "`blocked` and `not blocked` say whether the session waits for another one";
+const LOCKS: &str = "locks themselves are not available: `blocking` says whether others wait for the session, `blocked` whether it waits for \
+                     another one, `in transaction` whether it has a transaction";
+const IN_TRANSACTION: &str = "`in transaction` and `not in transaction` say whether the session has a transaction; `transaction_age` and \
+                              `undo_records` are columns";
+const STATEMENT_AGE: &str = "`statement_age` is a column: how long the statement has been running";
+const SEPARATELY: &str =
+    "compare each column separately, `(sid = 12 and serial# = 345)`, with `not` before it for `<>` and NOT IN";
+const UNDO: &str = "`undo` is a column: the size in bytes, and not in blocks";
 const RESOURCES: &str = "compare the resource itself, in `while` or `until`: `sessions above 85%`, `temp above 20GB`";
 const TEXT_OF_SQL: &str = "compare `sql_id`: the text of a statement is not available";
 
 /// Names that scripts use, and what to write instead.
-const OTHER_NAMES: [(&str, &str); 61] = [
+const OTHER_NAMES: [(&str, &str); 69] = [
     (
         "active",
-        "write `ACTIVE` or `ACTIVE longer than 4h`; the column for the age is `running`",
+        "the phrases `ACTIVE` and `ACTIVE longer than 4h` have no operator; the column for the age is `running`",
     ),
     (
         "addr",
         "conditions do not support joins: `spid` and `pga` are columns of the session",
     ),
-    ("blocked", "write `blocked longer than 5m`"),
-    ("block", "write `blocking` or `blocking 5 sessions`"),
+    (
+        "blocked",
+        "the phrases `blocked` and `blocked longer than 5m` have no operator",
+    ),
+    ("block", BLOCKING),
     ("blocker", "did you mean `blocking_session`?"),
     (
         "blocks",
-        "write `temp > 10GB`: the size of the session's temporary segments",
+        "`temp` is a column: the size of the session's temporary segments in bytes, and not in blocks",
     ),
-    ("cached", "write `CACHED longer than 4h`"),
+    (
+        "cached",
+        "the phrases `CACHED` and `CACHED longer than 4h` have no operator",
+    ),
     ("con_name", "did you mean `container`?"),
-    ("ctime", "write `blocking longer than 5m` or `blocked longer than 5m`"),
+    (
+        "ctime",
+        "`blocking longer than 5m` and `blocked longer than 5m` are what a condition knows of the age of locks",
+    ),
     ("current_date", AGES),
     ("current_timestamp", AGES),
     (
         "db_name",
         "the key `databases: [...]` of the policy selects the databases",
     ),
-    (
-        "elapsed_time",
-        "write `statement_age`: how long the statement has been running",
-    ),
+    ("elapsed_time", STATEMENT_AGE),
     ("host", "did you mean `machine`?"),
     ("host_name", "did you mean `machine`?"),
     ("hostname", "did you mean `machine`?"),
     ("idle_time", "did you mean `idle`?"),
     (
         "inactive",
-        "write `INACTIVE longer than 4h`; the column for the age is `idle`",
+        "the phrase `INACTIVE longer than 4h` has no operator; the column for the age is `idle`",
     ),
     ("inactive_time", "did you mean `idle`?"),
-    ("instance_name", "write `inst_id`: the number of the instance"),
-    ("killed", "write `KILLED longer than 4h`"),
+    ("instance_name", "`inst_id` is a column: the number of the instance"),
+    (
+        "killed",
+        "the phrases `KILLED` and `KILLED longer than 4h` have no operator",
+    ),
+    ("kaddr", LOCKS),
     ("last_active", "did you mean `idle`?"),
     ("last_active_time", "did you mean `idle`?"),
     ("localtimestamp", AGES),
-    (
-        "locked_mode",
-        "write `blocking`, `blocked` or `in transaction`: locks themselves are not available",
-    ),
-    (
-        "lmode",
-        "write `blocking`, `blocked` or `in transaction`: locks themselves are not available",
-    ),
+    ("locked_mode", LOCKS),
+    ("lmode", LOCKS),
     ("logon", "did you mean `connected`?"),
     ("logon_date", "did you mean `connected`?"),
     (
-        "object_id",
-        "write `blocking` or `blocked`: locks themselves are not available",
+        "name",
+        "the name of the PDB is `container`, that of a server process `pname`, that of the account `username`",
     ),
-    (
-        "object_name",
-        "write `blocking` or `blocked`: locks themselves are not available",
-    ),
+    ("name#", "the name of the account is `username`"),
+    ("object_id", LOCKS),
+    ("object_name", LOCKS),
     ("os_user", "did you mean `osuser`?"),
     ("pdb", "did you mean `container`?"),
     ("pdb_name", "did you mean `container`?"),
+    ("pid", "`spid` is a column: the number of the process on the host"),
+    (
+        "session_addr",
+        "`temp` is a column: the size of the session's temporary segments",
+    ),
     ("pga_alloc_mem", "did you mean `pga`?"),
-    ("pga_max_mem", "did you mean `pga`?"),
-    ("pga_used_mem", "did you mean `pga`?"),
+    ("pga_max_mem", "`pga` is a column: PGA_ALLOC_MEM, what is allocated now"),
+    (
+        "pga_used_mem",
+        "`pga` is a column: PGA_ALLOC_MEM, what is allocated and not only what is used",
+    ),
     (
         "qcsid",
         "leave it out: parallel servers are always spared (protection `parallel-server`); `px_servers` is how many a session holds",
     ),
-    ("request", "write `blocked` or `blocked longer than 5m`"),
+    ("request", BLOCKED),
     ("rownum", ROWS),
     ("schema", "did you mean `schemaname`?"),
     ("schema_name", "did you mean `schemaname`?"),
     ("serial", "did you mean `serial#`?"),
     ("service", "did you mean `service_name`?"),
-    (
-        "ses_addr",
-        "conditions do not support joins: write `in transaction`, `transaction_age > 1h` or `undo_records > 1000`",
-    ),
+    ("ses_addr", IN_TRANSACTION),
     ("session_id", "did you mean `sid`?"),
-    ("sniped", "write `SNIPED longer than 4h`"),
     (
-        "sofar",
-        "write `statement_age`: how long the statement has been running",
+        "sniped",
+        "the phrases `SNIPED` and `SNIPED longer than 4h` have no operator",
     ),
+    ("sofar", STATEMENT_AGE),
     ("sql_fulltext", TEXT_OF_SQL),
+    ("time_remaining", STATEMENT_AGE),
+    ("totalwork", STATEMENT_AGE),
+    ("elapsed_seconds", STATEMENT_AGE),
     ("sql_text", TEXT_OF_SQL),
     ("start_date", "did you mean `transaction_age`?"),
     ("start_time", "did you mean `transaction_age`?"),
     ("sysdate", AGES),
     ("systimestamp", AGES),
-    ("used_ublk", "did you mean `undo`, in bytes?"),
+    ("used_ublk", UNDO),
     ("used_urec", "did you mean `undo_records`?"),
     ("user", "did you mean `username`?"),
     ("user_name", "did you mean `username`?"),
     ("wait", "did you mean `waited`?"),
     ("wait_event", "did you mean `event`?"),
     ("wait_time_ms", "did you mean `waited`?"),
-    ("xidusn", "write `in transaction`"),
+    ("xidusn", IN_TRANSACTION),
 ];
 
 /// What to write for a name that is not a column here.
@@ -130,104 +148,6 @@ pub(crate) fn instead_of_column(word: &str) -> Option<&'static str> {
         .iter()
         .find(|(name, _)| *name == lower)
         .map(|(_, hint)| *hint)
-}
-
-/// Views, and what to write instead of a query of them. The first one in this order that the query contains decides.
-const VIEWS: [(&str, &str); 24] = [
-    ("mystat", OWN),
-    ("sys_context", OWN),
-    ("userenv", OWN),
-    (
-        "dba_users",
-        "accounts that Oracle maintains are always spared (protection `sys`); put others into a list: `username in @team`",
-    ),
-    (
-        "all_users",
-        "accounts that Oracle maintains are always spared (protection `sys`); put others into a list: `username in @team`",
-    ),
-    (
-        "dba_jobs",
-        "leave it out: job slaves are always spared (protection `jobs`)",
-    ),
-    (
-        "scheduler_running",
-        "leave it out: job slaves are always spared (protection `jobs`)",
-    ),
-    (
-        "datapump",
-        "leave it out: Data Pump is always spared (protection `data-pump`)",
-    ),
-    (
-        "px_session",
-        "write `px_servers > 8`, the parallel servers that a session holds; they themselves are always spared",
-    ),
-    (
-        "v$bgprocess",
-        "leave it out: background processes are always spared (protection `background`)",
-    ),
-    (
-        "v$transaction",
-        "write `in transaction`, `in transaction longer than 1h` or `undo_records > 1000`",
-    ),
-    (
-        "v$lock",
-        "write `blocking`, `blocking longer than 5m` or `blocked longer than 5m`",
-    ),
-    ("dba_blockers", "write `blocking` or `blocking longer than 5m`"),
-    ("dba_waiters", "write `blocked` or `blocked longer than 5m`"),
-    ("blocking_session", "write `blocking` or `blocking longer than 5m`"),
-    (
-        "v$process",
-        "`spid` and `pga` are columns of the session: `spid = '1234'`, `pga > 2GB`",
-    ),
-    ("sort_usage", "write `temp > 10GB`"),
-    ("tempseg_usage", "write `temp > 10GB`"),
-    (
-        "sess_io",
-        "`cpu`, `logical_reads`, `physical_reads`, `redo` and `waited` are columns of the session",
-    ),
-    (
-        "session_wait",
-        "`event`, `wait_class`, `state` and `waited` are columns of the session",
-    ),
-    (
-        "sesstat",
-        "`cpu`, `logical_reads`, `physical_reads`, `redo` and `waited` are columns of the session",
-    ),
-    ("v$sql", TEXT_OF_SQL),
-    (
-        "longops",
-        "write `statement_age`: how long the statement has been running",
-    ),
-    ("count(", GROUPS),
-];
-
-/// The mistake for a subquery, if there is one.
-pub(super) fn query(all: &[&Sql]) -> Option<Mistake> {
-    let (text, at) = all.iter().find_map(|one| match &one.kind {
-        SqlKind::Query(text) => Some((text, one.at.clone())),
-        _ => None,
-    })?;
-    Some(subquery(text, at))
-}
-
-/// The mistake for a subquery, whose text is in lower case.
-pub(crate) fn subquery(text: &str, at: Range<usize>) -> Mistake {
-    let known = VIEWS.iter().find(|(view, _)| text.contains(view));
-    let hint = known.map_or(
-        "write the values themselves, `username in (SHOP, CRM)`, or a list from `lists:`, `username in @name`",
-        |(_, hint)| hint,
-    );
-    Mistake::new(at, "no-subqueries", "conditions do not support subqueries").hint(hint)
-}
-
-/// The mistake for a comparison with the session that runs the query, such as `audsid != userenv('sessionid')`.
-pub(super) fn own_session(all: &[&Sql], at: &Range<usize>) -> Option<Mistake> {
-    let own = all.iter().any(|one| match &one.kind {
-        SqlKind::Call { name, .. } => matches!(name.as_str(), "userenv" | "sys_context"),
-        _ => false,
-    });
-    own.then(|| Mistake::new(at.clone(), "no-functions", "conditions do not support functions").hint(OWN))
 }
 
 /// The mistake for a misspelt column: only once it is correct can the hint show the whole comparison.
@@ -256,8 +176,17 @@ pub(super) fn instead_of(sql: &Sql, form: Predicate<'_>) -> Option<String> {
         SqlKind::Interval(_) => Some(AGES.to_owned()),
         SqlKind::Plain(TermKind::Word(word)) if is_resource(word) => Some(RESOURCES.to_owned()),
         _ if is_the_clock(sql) => Some(AGES.to_owned()),
+        SqlKind::Plain(TermKind::Word(word)) if Column::named(word).is_none() => {
+            instead_of_column(word).map(str::to_owned)
+        }
         SqlKind::Group(members) if members.len() > 1 => Some(match form {
-            Predicate::In(_) => "compare each column separately: `sid = 12 and serial# = 345`".to_owned(),
+            Predicate::In(_) => SEPARATELY.to_owned(),
+            _ if members
+                .iter()
+                .any(|member| column_in(std::slice::from_ref(member)).is_some()) =>
+            {
+                SEPARATELY.to_owned()
+            }
             Predicate::Compare(Comparison::NotEqual, _) => {
                 "for several values, write `not in`: `username not in (SHOP, CRM)`".to_owned()
             }
@@ -265,9 +194,7 @@ pub(super) fn instead_of(sql: &Sql, form: Predicate<'_>) -> Option<String> {
         }),
         SqlKind::Group(_) => Some("leave the parentheses out".to_owned()),
         SqlKind::Fraction(_) => Some("use a smaller unit: `90m` for an hour and a half, `1536MB`".to_owned()),
-        SqlKind::Arithmetic { operator: '|', .. } => Some(
-            "compare each column separately, `sid = 12 and serial# = 345`; between conditions, write `or`".to_owned(),
-        ),
+        SqlKind::Arithmetic { operator: '|', .. } => Some(format!("{SEPARATELY}; between conditions, write `or`")),
         _ => None,
     }
 }
@@ -319,6 +246,9 @@ fn function(name: &str, arguments: &[Sql]) -> String {
         "to_char" if column_in(arguments).is_some_and(|column| !matches!(column.kind(), Kind::Time)) => {
             own_column(arguments)
         }
+        "extract" if arguments.is_empty() => {
+            format!("the key `schedule` of the policy sets when it acts: `schedule: '* 19-23 * * MON-FRI'`; or {AGES}")
+        }
         "to_char" | "extract" if !arguments.iter().flat_map(|argument| argument.all()).any(is_the_clock) => {
             AGES.to_owned()
         }
@@ -335,6 +265,7 @@ fn function(name: &str, arguments: &[Sql]) -> String {
             "write `program matches '...'`, which has no back-references, no look-around and only the flags i, c, n, m and x"
                 .to_owned()
         }
+        "numtodsinterval" if column_in(arguments).is_some() => own_column(arguments),
         "to_date" | "to_timestamp" | "cast" | "numtodsinterval" | "add_months" | "months_between" => {
             AGES.to_owned()
         }
@@ -342,6 +273,9 @@ fn function(name: &str, arguments: &[Sql]) -> String {
             "comparisons are case-sensitive; `program matches '(?i)toad'` ignores case".to_owned()
         }
         "nvl" | "nvl2" | "coalesce" => {
+            if let Some(other) = other_column_in(arguments) {
+                return other.to_owned();
+            }
             let name = column_in(arguments).map_or("module", Column::name);
             format!("compare the column itself, and test for NULL beside it: `{name} is null`, `{name} is not null`")
         }
@@ -350,7 +284,21 @@ fn function(name: &str, arguments: &[Sql]) -> String {
         "instr" | "substr" | "regexp_substr" | "regexp_instr" | "regexp_replace" | "replace" | "translate" => {
             "to look for a part of a text, write `like '%TOAD%'` or `matches '(?i)toad'`".to_owned()
         }
-        _ => own_column(arguments),
+        "least" | "greatest" => {
+            "compare each column separately, and join them: with `and` if all must be above, with `or` if one is enough".to_owned()
+        }
+        "length" | "lengthb" | "vsize" => {
+            "conditions do not count characters, but patterns do: `like '____%'` is a text of four or more".to_owned()
+        }
+        "rawtohex" | "hextoraw" | "to_number" | "to_nchar" | "abs"
+            if arguments.first().is_some_and(|first| matches!(first.kind, SqlKind::Plain(_))) =>
+        {
+            own_column(arguments)
+        }
+        _ => format!(
+            "{} has no counterpart: a condition compares a column itself with a value",
+            name.to_uppercase()
+        ),
     }
 }
 
@@ -358,6 +306,14 @@ fn own_column(arguments: &[Sql]) -> String {
     match column_in(arguments) {
         Some(column) => format!("compare the column itself: `{}`", column.name()),
         None => "compare a column with a value".to_owned(),
+    }
+}
+
+/// What to write instead of a column of another view, if that is the argument of a function.
+fn other_column_in(arguments: &[Sql]) -> Option<&'static str> {
+    match &arguments.first()?.kind {
+        SqlKind::Plain(TermKind::Word(word)) if Column::named(word).is_none() => instead_of_column(word),
+        _ => None,
     }
 }
 

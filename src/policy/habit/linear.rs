@@ -113,7 +113,7 @@ fn of_word(word: &str) -> Option<Sum> {
         "sysdate" | "systimestamp" | "current_date" | "current_timestamp" | "localtimestamp" => {
             return Some(Sum::atom(Atom::Now, 1.0));
         }
-        "pga_alloc_mem" | "pga_used_mem" | "pga_max_mem" => return Some(Sum::atom(Atom::Amount(Column::Pga), 1.0)),
+        "pga_alloc_mem" => return Some(Sum::atom(Atom::Amount(Column::Pga), 1.0)),
         "start_date" | "start_time" => return Some(Sum::atom(Atom::Since(Column::TransactionAge), 1.0)),
         "used_urec" => return Some(Sum::atom(Atom::Amount(Column::UndoRecords), 1.0)),
         "wait_time_micro" => return Some(Sum::atom(Atom::Amount(Column::Waited), 1e6)),
@@ -148,15 +148,40 @@ fn of_arithmetic(left: &Sum, operator: char, right: &Sum) -> Option<Sum> {
 
 fn of_call(name: &str, arguments: &[Sql]) -> Option<Sum> {
     match (name, arguments) {
-        ("to_number" | "abs", [inner, ..]) => Sum::of(inner),
+        ("to_number", [inner, ..]) => Sum::of(inner),
+        ("abs", [inner]) => absolute(Sum::of(inner)?),
         ("numtodsinterval", [number, unit]) => {
             let SqlKind::Plain(TermKind::Text(unit)) = &unit.kind else {
                 return None;
             };
-            Some(Sum::seconds(Sum::of(number)?.number()? * seconds_of(unit)?))
+            interval(&Sum::of(number)?, seconds_of(unit)?)
         }
         _ => None,
     }
+}
+
+/// The absolute value of an age or an amount, which is never below zero; of a difference there is no sum.
+fn absolute(sum: Sum) -> Option<Sum> {
+    let (column, factor) = one_column(&sum)?;
+    let plain = sum.constant == 0.0 && sum.seconds == 0.0 && matches!(column.kind(), Kind::Duration | Kind::Size);
+    plain.then(|| if factor < 0.0 { sum.times(-1.0) } else { sum })
+}
+
+/// A number of units as an interval. Like a date it is in days.
+fn interval(number: &Sum, unit: f64) -> Option<Sum> {
+    let amounts = number.atoms.iter().all(|(atom, _)| match atom {
+        Atom::Amount(column) => column.kind() == Kind::Duration && column.per_second() == 1,
+        Atom::Now | Atom::Since(_) => false,
+    });
+    (amounts && number.seconds == 0.0).then(|| Sum {
+        atoms: number
+            .atoms
+            .iter()
+            .map(|(atom, times)| (*atom, times * unit / DAY))
+            .collect(),
+        constant: 0.0,
+        seconds: number.constant * unit,
+    })
 }
 
 /// The seconds in a unit, which has its name in SQL.

@@ -9,10 +9,15 @@
     reason = "each check looks for a few forms and ignores all others, including future ones"
 )]
 
+mod aliases;
+mod blocks;
+mod decoded;
 mod elsewhere;
+mod extremes;
 mod linear;
 mod nulls;
 mod rounding;
+mod subquery;
 mod texts;
 
 use std::ops::Range;
@@ -21,10 +26,14 @@ use super::ast::{Term, TermKind};
 use super::condition::Comparison;
 use super::lex::Mistake;
 
+use aliases::JOINED;
+pub(crate) use aliases::{Aliases, Prefixed, instead_of_join, join};
 pub(crate) use elsewhere::{GROUPS, ROWS, instead_of_column};
 pub(crate) use linear::seconds_of;
 use texts::Counterpart;
-pub(crate) use texts::{instead_of_contains, instead_of_ilike};
+pub(crate) use texts::{
+    instead_of_contains, instead_of_end, instead_of_ilike, instead_of_start, quoted as quoted_text,
+};
 
 /// An operand in SQL.
 #[derive(Clone, Debug)]
@@ -52,7 +61,7 @@ pub(crate) enum SqlKind {
     },
     /// `INTERVAL '1' HOUR`, in seconds.
     Interval(f64),
-    /// `(select ...)`, in lower case.
+    /// `(select ...)`
     Query(String),
     /// `&name` in SQL*Plus, `:name` in a program.
     Variable,
@@ -86,6 +95,31 @@ impl Aim {
             Aim::Spares => Aim::Acts,
             Aim::Either => Aim::Either,
         }
+    }
+}
+
+/// Where a comparison stands.
+#[derive(Clone, Debug)]
+pub(crate) struct Place {
+    /// All of it.
+    pub(crate) at: Range<usize>,
+    pub(crate) aim: Aim,
+    /// Where the NOT begins that stands right before it.
+    pub(crate) not: Option<usize>,
+}
+
+impl Place {
+    /// The place with the NOT right before it, and whether there is one.
+    fn with_its_not(&self) -> (Place, bool) {
+        let Some(not) = self.not else {
+            return (self.clone(), false);
+        };
+        let with_it = Place {
+            at: not..self.at.end,
+            aim: self.aim.opposite(),
+            not: None,
+        };
+        (with_it, true)
     }
 }
 
@@ -148,8 +182,8 @@ impl Sql {
     }
 
     /// The prefixes in it, each with the name after it and their bytes in the text.
-    pub(crate) fn prefixes(&self) -> Vec<(&str, &str, Range<usize>)> {
-        fn prefix(one: &Sql) -> Option<(&str, &str, Range<usize>)> {
+    pub(crate) fn prefixes(&self) -> Vec<Prefixed<'_>> {
+        fn prefix(one: &Sql) -> Option<Prefixed<'_>> {
             match &one.kind {
                 SqlKind::Qualified { prefix, name } => Some((prefix, name, one.at.clone())),
                 _ => None,
@@ -178,23 +212,16 @@ impl Sql {
     }
 }
 
-/// The mistake for a comparison of columns of two views.
-pub(crate) fn join(at: Range<usize>) -> Mistake {
-    Mistake::new(at, "no-joins", "conditions do not support joins").hint(
-        "leave it out: what other views say about a session is in columns such as `spid`, `pga`, `temp`, `transaction_age`, \
-         `undo_records`, `blocking` and `cpu`",
-    )
-}
-
-/// What to write instead of a comparison that conditions do not support. `at` is the whole comparison; `negated`: it has a NOT of
-/// its own, as in `not like`.
-pub(crate) fn answer(left: &Sql, form: Predicate<'_>, negated: bool, aim: Aim, at: Range<usize>) -> Mistake {
+/// What to write instead of a comparison that conditions do not support. `negated`: it has a NOT of its own, as in `not like`.
+pub(crate) fn answer(left: &Sql, form: Predicate<'_>, negated: bool, place: &Place) -> Mistake {
+    let (aim, at) = (place.aim, place.at.clone());
     let operands: Vec<&Sql> = std::iter::once(left).chain(form.operands()).collect();
     let all: Vec<&Sql> = operands.iter().flat_map(|operand| operand.all()).collect();
     if all.iter().any(|one| matches!(one.kind, SqlKind::OuterJoin)) {
-        return join(at);
+        return join(at, JOINED);
     }
-    if let Some(mistake) = elsewhere::query(&all).or_else(|| elsewhere::own_session(&all, &at)) {
+    let other_rows = subquery::answer(left, form, negated, place);
+    if let Some(mistake) = other_rows.or_else(|| subquery::of_the_context(left, form, negated, place)) {
         return mistake;
     }
     if let Some(mistake) = elsewhere::misspelt(&all) {
@@ -202,11 +229,7 @@ pub(crate) fn answer(left: &Sql, form: Predicate<'_>, negated: bool, aim: Aim, a
     }
     let (code, message) = unsupported(&all);
     let mistake = |at: Range<usize>| Mistake::new(at, code, message);
-    let exact = linear::counterpart(left, form, negated)
-        .or_else(|| rounding::counterpart(left, form, negated))
-        .or_else(|| nulls::counterpart(left, form, negated, aim));
-    let answer = exact.map(Counterpart::Exact);
-    match answer.or_else(|| texts::counterpart(left, form, negated, aim)) {
+    match counterpart(left, form, negated, aim) {
         Some(Counterpart::Exact(exact)) => return mistake(at).hint(format!("write `{exact}`")),
         Some(Counterpart::Reason(reason)) => return mistake(at).hint(reason),
         None => {}
@@ -217,6 +240,29 @@ pub(crate) fn answer(left: &Sql, form: Predicate<'_>, negated: bool, aim: Aim, a
         }
     }
     mistake(at).hint("compare a column with a value: `last_call_et > 4h`, `program like 'JDBC%'`")
+}
+
+/// The same comparison in the policy language, or why there is none.
+fn counterpart(left: &Sql, form: Predicate<'_>, negated: bool, aim: Aim) -> Option<Counterpart> {
+    let left = &decoded::usual(left);
+    if let Predicate::Compare(operator @ (Comparison::Equal | Comparison::NotEqual), right) = form
+        && let Some(initcap) = decoded::without_initcap(left, right)
+    {
+        return match initcap {
+            Ok((left, right)) => texts::counterpart(&left, Predicate::Compare(operator, &right), negated, aim),
+            Err(reason) => Some(Counterpart::Reason(reason.to_owned())),
+        };
+    }
+    let exact = linear::counterpart(left, form, negated)
+        .or_else(|| rounding::counterpart(left, form, negated))
+        .or_else(|| nulls::counterpart(left, form, negated, aim))
+        .or_else(|| decoded::counterpart(left, form, negated, aim))
+        .or_else(|| decoded::quantified(left, form))
+        .or_else(|| extremes::counterpart(left, form, aim));
+    exact
+        .map(Counterpart::Exact)
+        .or_else(|| blocks::counterpart(left, form, negated).map(Counterpart::Reason))
+        .or_else(|| texts::counterpart(left, form, negated, aim))
 }
 
 /// The fault code and the message for the first thing that conditions do not support.

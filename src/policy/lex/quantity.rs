@@ -67,7 +67,7 @@ pub(crate) fn measure(written: &str) -> Result<Token, NotAQuantity> {
 }
 
 /// `1.5h` as `1h30m`, if that is exact.
-fn in_a_smaller_unit(written: &str) -> Option<String> {
+pub(crate) fn in_a_smaller_unit(written: &str) -> Option<String> {
     let digits = written.find(|c: char| !c.is_ascii_digit() && c != '.')?;
     let (number, unit) = written.split_at(digits);
     let (before, after) = number.split_once('.')?;

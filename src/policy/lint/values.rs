@@ -195,8 +195,29 @@ const fn capitals_code(column: Column) -> &'static str {
 
 /// Warns of names, or patterns of names, that are unlikely to be in the column, because Oracle stores them in upper case.
 fn in_small_letters(column: Column, text: &str, as_what: SmallText, at: &Range<usize>, found: &mut Findings) {
+    if let Some(variable) = variable_of_sqlplus(text) {
+        let message = format!(
+            "`{}` is a variable of SQL*Plus, and here a text like any other",
+            visible(variable)
+        );
+        let hint = "write the value itself; put values that change into a list under `lists:`";
+        found.push((
+            Severity::Warning,
+            Mistake::new(at.clone(), "no-variables", message).hint(hint),
+        ));
+        return;
+    }
     let Some(what) = in_capitals(column) else { return };
-    let (message, hint) = if text == "USER" && what == "account" {
+    let (message, hint) = if text.eq_ignore_ascii_case("null") && as_what == SmallText::Value {
+        let name = column.name();
+        (
+            format!(
+                "`{name}` is compared with the text {}, and not with NULL",
+                visible(&Quoted(text).to_string())
+            ),
+            format!("to test for NULL, write `{name} is null` or `{name} is not null`"),
+        )
+    } else if text == "USER" && what == "account" {
         (
             format!(
                 "`{}` is compared with the text 'USER', which is not an account",
@@ -310,4 +331,12 @@ fn too_long(column: Column, text: &str, at: &Range<usize>, found: &mut Findings)
         visible(&Quoted(&kept).to_string())
     ));
     found.push((Severity::Error, mistake));
+}
+
+/// The variable, if all of the text but `%` is one: `&name` or `&&name`.
+fn variable_of_sqlplus(text: &str) -> Option<&str> {
+    let variable = text.trim_matches('%');
+    let name = variable.strip_prefix("&&").or_else(|| variable.strip_prefix('&'))?;
+    let is_name = !name.is_empty() && name.chars().all(|c| c.is_alphanumeric() || c == '_');
+    is_name.then_some(variable)
 }

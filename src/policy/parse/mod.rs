@@ -12,17 +12,19 @@
     reason = "only a few tokens are allowed at each position; all others, including future ones, are unexpected"
 )]
 
+mod judged;
 mod operand;
 mod phrase;
 mod right;
 mod trailing;
+mod worded;
 
 use std::collections::BTreeSet;
 use std::ops::Range;
 
 use super::ast::{Expr, ExprKind};
 use super::condition::Comparison;
-use super::habit::{self, Aim, Sql};
+use super::habit::{Aim, Aliases, Place};
 use super::lex::{Lexed, Mistake, Token, lex};
 use right::Right;
 
@@ -49,6 +51,7 @@ pub(crate) fn parse(text: &str) -> Parsed {
 /// Parses a condition. The place decides only what is said to write instead of SQL that conditions do not support.
 pub(crate) fn parse_for(text: &str, aim: Aim) -> Parsed {
     let Lexed { tokens, mistakes } = lex(text);
+    let aliases = Aliases::read(&tokens);
     let mut parser = Parser {
         text,
         tokens,
@@ -57,8 +60,10 @@ pub(crate) fn parse_for(text: &str, aim: Aim) -> Parsed {
         terms: 0,
         mistakes,
         prefixes: BTreeSet::new(),
+        aliases,
         gave_up: false,
         aim,
+        not: None,
     };
     let expr = if parser.token() == &Token::End {
         if parser.mistakes.is_empty() {
@@ -90,10 +95,14 @@ struct Parser<'a> {
     mistakes: Vec<Mistake>,
     /// The aliases that are already reported; each is reported once.
     prefixes: BTreeSet<String>,
+    /// What the aliases stand for.
+    aliases: Aliases,
     /// A limit was reached; the rest is not read, and nothing is reported about it.
     gave_up: bool,
     /// What decides at this place of the condition.
     aim: Aim,
+    /// Where the NOT begins that stands right before the comparison that is being read.
+    not: Option<usize>,
 }
 
 impl Parser<'_> {
@@ -243,7 +252,12 @@ impl Parser<'_> {
     }
 
     fn is_at_bound(&self) -> bool {
-        match self.token() {
+        self.is_bound(0)
+    }
+
+    /// Whether the token that is `ahead` tokens after the current one ends a part.
+    fn is_bound(&self, ahead: usize) -> bool {
+        match self.ahead(ahead) {
             Token::Close | Token::End => true,
             word => Self::is_word(word, "and") || Self::is_word(word, "or"),
         }
@@ -282,9 +296,15 @@ impl Parser<'_> {
         }
     }
 
+    fn place(&self, at: Range<usize>) -> Place {
+        let (aim, not) = (self.aim, self.not);
+        Place { at, aim, not }
+    }
+
     fn not(&mut self) -> Result<Expr, Mistake> {
         let start = self.at().start;
         if !self.eat("not") {
+            self.not = None;
             return self.primary();
         }
         if Self::is_word(self.token(), "not") {
@@ -294,6 +314,7 @@ impl Parser<'_> {
         }
         let aim = self.aim;
         self.aim = aim.opposite();
+        self.not = Some(start);
         let inner = self.primary();
         self.aim = aim;
         let inner = inner?;
@@ -418,7 +439,9 @@ impl Parser<'_> {
             if !self.eat("and") {
                 return Err(self.unexpected("`and` and the upper bound"));
             }
-            Right::Between(low, self.sql()?)
+            let high = self.sql()?;
+            self.one_unit(&low, &high);
+            Right::Between(low, high)
         } else if self.eat("like") {
             let pattern = self.sql()?;
             let escape = if self.eat("escape") { Some(self.sql()?) } else { None };
@@ -429,58 +452,6 @@ impl Parser<'_> {
             return self.without_operator(start, left);
         };
         self.judged(start, left, right, negated)
-    }
-
-    /// The comparison, if conditions support it; otherwise a mistake that says what to write instead.
-    fn judged(&mut self, start: usize, left: Sql, right: Right, negated: bool) -> Result<Expr, Mistake> {
-        let at = self.since(start);
-        let broken = Expr {
-            at: at.clone(),
-            kind: ExprKind::Broken,
-        };
-        if std::iter::once(&left).chain(right.operands()).any(Sql::is_wrong) {
-            return Ok(broken);
-        }
-        if are_joined(&left, &right) {
-            self.report(habit::join(at));
-            return Ok(broken);
-        }
-        let (bare, right_bare) = (left.clone().bare(), right.clone().bare());
-        let Some((operand, kind)) = bare.term().zip(right_bare.terms()) else {
-            let answer = habit::answer(&bare, right_bare.form(), negated, self.aim, at.clone());
-            if answer.at == at {
-                // The hint replaces the whole comparison, with all other mistakes in it.
-                self.mistakes
-                    .retain(|one| one.at.start < at.start || one.at.end > at.end);
-            }
-            self.report(answer);
-            return Ok(broken);
-        };
-        self.report_prefixes(&left, &right);
-        let plain = Expr {
-            at: at.clone(),
-            kind: kind.of(operand),
-        };
-        if !negated {
-            return Ok(plain);
-        }
-        Ok(Expr {
-            at,
-            kind: ExprKind::Not(Box::new(plain)),
-        })
-    }
-
-    /// Reports aliases, each once.
-    fn report_prefixes(&mut self, left: &Sql, right: &Right) {
-        let prefixes = std::iter::once(left).chain(right.operands()).flat_map(Sql::prefixes);
-        // If the name is a column of another view, the message is about the view.
-        for (prefix, name, at) in prefixes.filter(|(_, name, _)| habit::instead_of_column(name).is_none()) {
-            if self.prefixes.insert(prefix.to_ascii_lowercase()) {
-                let message = format!("`{prefix}.` is not allowed before a column");
-                let hint = format!("write `{name}`, and leave `{prefix}.` out everywhere");
-                self.report(Mistake::new(at, "table-alias", message).hint(hint));
-            }
-        }
     }
 
     fn values(&mut self) -> Result<Right, Mistake> {
@@ -516,14 +487,6 @@ impl Parser<'_> {
         self.advance();
         Ok(Right::In(values))
     }
-}
-
-/// Whether the sides are columns of different views.
-fn are_joined(left: &Sql, right: &Right) -> bool {
-    let of_the_right: Vec<_> = right.operands().flat_map(Sql::prefixes).collect();
-    left.prefixes()
-        .iter()
-        .any(|(left, ..)| of_the_right.iter().any(|(right, ..)| !left.eq_ignore_ascii_case(right)))
 }
 
 fn is_keyword(word: &str) -> bool {

@@ -3,8 +3,8 @@
 use super::{DEEPEST, Parser, is_keyword};
 use crate::policy::ast::TermKind;
 use crate::policy::habit::{Sql, SqlKind, seconds_of};
-use crate::policy::lex::{Mistake, Token};
-use crate::quantity::Bytes;
+use crate::policy::lex::{Mistake, Token, in_a_smaller_unit, measure};
+use crate::quantity::{Bytes, Span};
 use crate::session::column::Column;
 
 /// The most operands in one arithmetic expression.
@@ -36,22 +36,69 @@ pub(super) fn with_unit(number: i64, unit: &str) -> Option<(Token, String)> {
     }
 }
 
+/// `1.5 hours` as `1h30m`, if that is exact.
+fn with_fraction(number: &str, unit: &str) -> Option<(Token, String)> {
+    let (one, _) = with_unit(1, unit)?;
+    let letters = match one {
+        Token::Duration(1) => "s",
+        Token::Duration(60) => "m",
+        Token::Duration(3_600) => "h",
+        Token::Duration(86_400) => "d",
+        Token::Size(_) => unit,
+        _ => return None,
+    };
+    let written = in_a_smaller_unit(&format!("{number}{letters}"))?;
+    let token = measure(&written).ok()?;
+    Some((token, written))
+}
+
 impl Parser<'_> {
-    /// Reads a number and a unit that is a separate word, reports it, and returns the token that was meant.
+    /// The quantity that is `ahead` tokens after the current one: what was meant, how to write it, and how many tokens it has.
+    fn quantity(&self, ahead: usize) -> Option<(Token, String, usize)> {
+        match (self.ahead(ahead), self.ahead(ahead + 1)) {
+            (Token::Number(number), Token::Word(unit)) => {
+                with_unit(*number, unit).map(|(token, written)| (token, written, 2))
+            }
+            (Token::Fraction(number), Token::Word(unit)) => {
+                with_fraction(number, unit).map(|(token, written)| (token, written, 2))
+            }
+            (Token::Duration(seconds), _) => Some((Token::Duration(*seconds), Span(*seconds).in_full().to_string(), 1)),
+            _ => None,
+        }
+    }
+
+    /// Reads a quantity in more than one word (`4 hours`, `1 hour 30 minutes`), reports it, and returns the token that was meant.
+    /// Its parts may be joined by `and`, if what follows shows that this does not begin another comparison.
     pub(super) fn unit_apart(&mut self) -> Option<Token> {
-        let (Token::Number(number), Token::Word(unit)) = (self.token().clone(), self.ahead(1).clone()) else {
+        let (mut token, mut written, mut length) = self.quantity(0)?;
+        let of_one_unit = length == 2;
+        let mut smallest = token.clone();
+        while let (Token::Duration(sum), Token::Duration(least)) = (&token, &smallest) {
+            let joined = usize::from(Self::is_word(self.ahead(length), "and"));
+            let Some((Token::Duration(more), _, tokens)) = self.quantity(length + joined) else {
+                break;
+            };
+            if more >= *least || joined == 1 && !self.is_bound(length + joined + tokens) {
+                break;
+            }
+            let whole = sum.saturating_add(more);
+            (token, smallest) = (Token::Duration(whole), Token::Duration(more));
+            written = Span(whole).in_full().to_string();
+            length += joined + tokens;
+        }
+        if length == 1 {
             return None;
-        };
-        let (token, written) = with_unit(number, &unit)?;
+        }
         let start = self.at().start;
-        self.advance();
-        self.advance();
-        let mistake = Mistake::new(
-            self.since(start),
-            "unit-apart",
-            "a number and its unit must be one word",
-        )
-        .hint(format!("write `{written}`"));
+        for _ in 0..length {
+            self.advance();
+        }
+        let message = if length == 2 && of_one_unit {
+            "a number and its unit must be one word"
+        } else {
+            "a duration must be one word"
+        };
+        let mistake = Mistake::new(self.since(start), "unit-apart", message).hint(format!("write `{written}`"));
         self.report(mistake);
         Some(token)
     }
@@ -79,6 +126,22 @@ impl Parser<'_> {
     pub(super) fn call_follows(&self, word: &str) -> bool {
         self.ahead(1) == &Token::Open && !is_keyword(word)
             || word.eq_ignore_ascii_case("case") && !Self::is_word(self.ahead(1), "and")
+    }
+
+    /// Reports `between 1 and 2 hours` as a whole: its unit belongs to both numbers.
+    pub(super) fn one_unit(&mut self, low: &Sql, high: &Sql) {
+        let (SqlKind::Plain(TermKind::Number(number)), Some(last)) = (&low.kind, self.mistakes.last_mut()) else {
+            return;
+        };
+        let unit = self.next.checked_sub(1).map(|unit| &self.tokens[unit].0);
+        let (Some(Token::Word(unit)), true) = (unit, last.code == "unit-apart" && last.at == high.at) else {
+            return;
+        };
+        let upper = last.hint.as_deref().and_then(|hint| hint.strip_prefix("write `"));
+        if let (Some((_, lower)), Some(upper)) = (with_unit(*number, unit), upper) {
+            last.hint = Some(format!("write `{lower} and {upper}"));
+            last.at.start = low.at.start;
+        }
     }
 
     /// An operand in SQL.
@@ -117,9 +180,7 @@ impl Parser<'_> {
 
     fn factor(&mut self) -> Result<Sql, Mistake> {
         let at = self.at();
-        if self.unit_apart_ahead()
-            && let Some(token) = self.unit_apart()
-        {
+        if let Some(token) = self.unit_apart() {
             let kind = match token {
                 Token::Duration(seconds) => TermKind::Duration(seconds),
                 Token::Size(bytes) => TermKind::Size(bytes),
@@ -156,10 +217,6 @@ impl Parser<'_> {
         };
         self.advance();
         Ok(self.outer(Sql { at, kind }))
-    }
-
-    fn unit_apart_ahead(&self) -> bool {
-        matches!((self.token(), self.ahead(1)), (Token::Number(_), Token::Word(_)))
     }
 
     fn operand_since(&self, start: usize, kind: SqlKind) -> Sql {
@@ -245,7 +302,8 @@ impl Parser<'_> {
     fn call(&mut self, name: String) -> Result<Sql, Mistake> {
         let (_, start) = self.advance();
         if let Some(query) = self.query() {
-            return Ok(query);
+            let arguments = vec![query];
+            return Ok(self.operand_since(start.start, SqlKind::Call { name, arguments }));
         }
         let open = self.next;
         let arguments = self.arguments()?;
@@ -278,7 +336,14 @@ impl Parser<'_> {
                 self.advance();
                 return Some(arguments);
             }
-            arguments.push(self.sql().ok()?);
+            if Self::is_word(self.token(), "null") && matches!(self.ahead(1), Token::Comma | Token::Close) {
+                // In Oracle, an empty text is NULL.
+                let (_, at) = self.advance();
+                let kind = SqlKind::Plain(TermKind::Text(String::new()));
+                arguments.push(Sql { at, kind });
+            } else {
+                arguments.push(self.sql().ok()?);
+            }
             match self.token() {
                 Token::Comma => self.advance(),
                 Token::Close => continue,
@@ -311,7 +376,10 @@ impl Parser<'_> {
         let start = self.at().start;
         self.after_parenthesis(self.next);
         let at = self.since(start);
-        let text = self.text[at.clone()].to_lowercase();
+        // What would have to be quoted in a condition is not looked at in a query.
+        self.mistakes
+            .retain(|one| one.code != "needs-quotes" || one.at.start < at.start || one.at.end > at.end);
+        let text = self.text[at.clone()].to_owned();
         Some(Sql {
             at,
             kind: SqlKind::Query(text),

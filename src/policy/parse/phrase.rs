@@ -82,6 +82,12 @@ impl Parser<'_> {
     fn timed(&mut self, word: &str) -> Result<Phrase, Mistake> {
         self.advance();
         let Some(longer_than) = self.longer_than()? else {
+            if let Some(column) = Column::named(word) {
+                let mistake = self.no_operator(column);
+                if mistake.hint.is_some() {
+                    return Err(mistake);
+                }
+            }
             return Err(self.unexpected("`longer than` and a duration").hint(format!(
                 "write `{word} longer than 4h`, or compare the column: `{word} > 4h`"
             )));
@@ -153,7 +159,13 @@ impl Parser<'_> {
     fn longer_than(&mut self) -> Result<Option<i64>, Mistake> {
         let start = self.at().start;
         let Token::Word(word) = self.token() else {
-            return Ok(None);
+            // `INACTIVE 4h`
+            let follows = self.is_span(0) || matches!(self.token(), Token::Number(_));
+            return if follows {
+                self.than_is_missing(start).map(Some)
+            } else {
+                Ok(None)
+            };
         };
         let right = match word.to_ascii_lowercase().as_str() {
             "longer" => {
@@ -182,16 +194,34 @@ impl Parser<'_> {
         let reported = self.mistakes.len();
         let seconds = self.span()?;
         if !(than && right) && self.mistakes.len() == reported {
-            let written = Span(seconds).in_full();
-            let mistake = Mistake::new(
-                self.since(start),
-                "unexpected-word",
-                "a phrase continues with `longer than`",
-            )
-            .hint(format!("write `longer than {written}`"));
-            self.report(mistake);
+            self.continues_with_longer_than(start, seconds);
+        }
+        if Self::is_word(self.token(), "ago") {
+            let mistake = self.mistake("unexpected-word", "`longer than` has no `ago` after its duration");
+            self.report(mistake.hint("leave it out"));
+            self.advance();
         }
         Ok(Some(seconds))
+    }
+
+    fn continues_with_longer_than(&mut self, start: usize, seconds: i64) {
+        let written = Span(seconds).in_full();
+        let mistake = Mistake::new(
+            self.since(start),
+            "unexpected-word",
+            "a phrase continues with `longer than`",
+        )
+        .hint(format!("write `longer than {written}`"));
+        self.report(mistake);
+    }
+
+    /// Reads a duration that follows a phrase at once.
+    fn than_is_missing(&mut self, start: usize) -> Result<i64, Mistake> {
+        let reported = self.mistakes.len();
+        let seconds = self.span()?;
+        self.mistakes.truncate(reported);
+        self.continues_with_longer_than(start, seconds);
+        Ok(seconds)
     }
 
     /// Whether a duration follows after one or two words: `for 4h`, `more than 4h`.
@@ -203,6 +233,7 @@ impl Parser<'_> {
         match (self.ahead(ahead), self.ahead(ahead + 1)) {
             (Token::Duration(_), _) => true,
             (Token::Number(number), Token::Word(unit)) => with_unit(*number, unit).is_some(),
+            (Token::Fraction(_), Token::Word(unit)) => with_unit(1, unit).is_some(),
             _ => false,
         }
     }
@@ -216,10 +247,14 @@ impl Parser<'_> {
                 self.advance();
                 Ok(seconds)
             }
+            Token::Number(_) if matches!(self.ahead(1), Token::Variable(_) | Token::Comma) => Err(self
+                .mistake("missing-unit", "this is not a duration")
+                .expected("expected a duration")
+                .hint("durations look like `90s`, `30m`, `4h`, `1d`, `1h30m`")),
             Token::Number(number) => Err(self
                 .mistake("missing-unit", format!("the duration {number} has no unit"))
                 .expected("expected a duration")
-                .hint(format!("write `{number}m` for minutes, `{number}h` for hours"))),
+                .hint(in_each_unit(number))),
             _ => Err(self.unexpected("a duration, such as `4h`")),
         }
     }
@@ -246,4 +281,14 @@ impl Parser<'_> {
         let names = Column::ALL.iter().map(|column| column.name()).chain(PHRASE_WORDS);
         mistake.maybe_hint(did_you_mean(word, names).or_else(|| instead_of_column(word).map(str::to_owned)))
     }
+}
+
+/// A number without a unit in each unit. Seconds come first: LAST_CALL_ET is in seconds.
+fn in_each_unit(number: i64) -> String {
+    let shortest = Span(number).in_full().to_string();
+    let seconds = match with_unit(number, "s") {
+        Some((_, seconds)) if seconds != shortest => format!("`{seconds}` or `{shortest}`"),
+        _ => format!("`{shortest}`"),
+    };
+    format!("write {seconds} for seconds, `{number}m` for minutes, `{number}h` for hours")
 }

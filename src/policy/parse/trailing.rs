@@ -5,10 +5,10 @@ use super::Parser;
 use super::right::Right;
 use crate::policy::ast::{Expr, ExprKind, TermKind};
 use crate::policy::condition::{Comparison, SessionStatus};
-use crate::policy::habit::{self, GROUPS, Predicate, ROWS, Sql, SqlKind, instead_of_contains, instead_of_ilike};
+use crate::policy::habit::{self, GROUPS, Predicate, ROWS, Sql, SqlKind};
 use crate::policy::lex::{Mistake, Token};
 use crate::quantity::Span;
-use crate::session::column::{Column, Kind};
+use crate::session::column::Column;
 use crate::yaml::diagnostics::did_you_mean;
 
 /// Clauses that follow a condition in a query, and what to write in a policy instead.
@@ -36,10 +36,38 @@ impl Parser<'_> {
                 None => mistake,
             },
             Token::Operator(_) => mistake.hint(self.trailing_operator()),
-            Token::Comma => mistake.hint("for several values, write a list: `username in (SHOP, CRM)`"),
+            Token::Comma
+                if matches!(
+                    (self.before(), self.ahead(1)),
+                    (
+                        Some(Token::Number(_)),
+                        Token::Number(_) | Token::Duration(_) | Token::Size(_)
+                    )
+                ) =>
+            {
+                mistake.hint("numbers are whole: `90m` is an hour and a half, `1536MB` is a gigabyte and a half")
+            }
+            Token::Comma => mistake.hint(format!(
+                "for several values, write a list: `username {}in (SHOP, CRM)`",
+                self.not_of_the_last(self.at().start)
+            )),
             Token::Text(_) if matches!(self.before(), Some(Token::Word(_) | Token::Text(_))) => mistake.hint(SPACES),
             _ if self.begins_a_part() => mistake.hint(MISSING),
             _ => mistake,
+        }
+    }
+
+    /// `not `, if the last comparison before the byte `at` is `!=`.
+    fn not_of_the_last(&self, at: usize) -> &'static str {
+        let mut before = self.tokens.iter().rev().filter(|(_, range)| range.start < at);
+        let operator = before.find_map(|(token, _)| match token {
+            Token::Operator(operator) => Some(*operator),
+            _ => None,
+        });
+        if operator == Some(Comparison::NotEqual) {
+            "not "
+        } else {
+            ""
         }
     }
 
@@ -50,6 +78,18 @@ impl Parser<'_> {
         }
         if matches!(lower.as_str(), "longer" | "for" | "more" | "over" | "since" | "than") {
             return Some(self.longer_after_comparison(from));
+        }
+        let upper = match lower.as_str() {
+            "less" | "under" | "shorter" | "fewer" | "below" => true,
+            "at" => Self::is_word(self.ahead(1), "most"),
+            "not" => Self::is_word(self.ahead(1), "longer"),
+            _ => false,
+        };
+        if upper {
+            return Some(format!(
+                "phrases have no upper limit: compare a column beside, as in `INACTIVE and last_call_et < {}` or `blocking < 5`",
+                self.span_ahead()
+            ));
         }
         if self.begins_a_part() {
             return Some(MISSING.to_owned());
@@ -62,12 +102,20 @@ impl Parser<'_> {
 
     /// The hint for `status = 'INACTIVE' longer than 4h`.
     fn longer_after_comparison(&self, from: usize) -> String {
+        let span = self.span_ahead();
+        let negates = |token: &Token| {
+            matches!(token, Token::Operator(Comparison::NotEqual))
+                || Self::is_word(token, "not")
+                || Self::is_word(token, "in")
+        };
+        if self.tokens[from..self.next].iter().any(|(token, _)| negates(token)) {
+            return format!("`longer than` is only for phrases; after a comparison write `and last_call_et > {span}`");
+        }
         let status = self.tokens[from..self.next].iter().find_map(|(token, _)| match token {
             Token::Word(word) | Token::Text(word) => SessionStatus::named(&word.to_ascii_uppercase()),
             _ => None,
         });
         let phrase = status.map_or("INACTIVE", SessionStatus::name);
-        let span = self.span_ahead();
         format!(
             "`longer than` is only for phrases, `{phrase} longer than {span}`; compare a column, `transaction_age > {span}`"
         )
@@ -107,6 +155,13 @@ impl Parser<'_> {
             self.report_prefixes(&left, &Right::Null);
             return Err(self.no_operator(column));
         }
+        if let Some(mistake) = left
+            .prefixes()
+            .iter()
+            .find_map(|prefix| self.aliases.of_another(prefix))
+        {
+            return Err(mistake);
+        }
         let left = left.bare();
         match &left.kind {
             SqlKind::Plain(TermKind::Text(_) | TermKind::Number(_)) => {
@@ -114,57 +169,22 @@ impl Parser<'_> {
                 let after_or = self.tokens.iter().position(|(_, range)| range.start == start);
                 let after_or = after_or.and_then(|at| at.checked_sub(1)).map(|at| &self.tokens[at].0);
                 Err(match after_or {
-                    Some(word) if Self::is_word(word, "or") => mistake.hint(
-                        "each side of `or` must be a whole comparison; for several values, write `program in ('a', 'b')`",
-                    ),
+                    Some(word) if Self::is_word(word, "or") => mistake.hint(format!(
+                        "each side of `or` must be a whole comparison; for several values, write `program {}in ('a', 'b')`",
+                        self.not_of_the_last(start)
+                    )),
                     _ => mistake,
                 })
             }
             SqlKind::Plain(_) => Err(self.unexpected("an operator, such as `=`, `in` or `like`")),
             _ => {
-                self.report(habit::answer(&left, Predicate::Alone, false, self.aim, at.clone()));
+                self.report(habit::answer(&left, Predicate::Alone, false, &self.place(at.clone())));
                 Ok(Expr {
                     at,
                     kind: ExprKind::Broken,
                 })
             }
         }
-    }
-
-    /// The mistake for a column without an operator after it.
-    pub(super) fn no_operator(&self, column: Column) -> Mistake {
-        let name = column.name();
-        let found = self.token().describe();
-        let mistake = self
-            .mistake(
-                "unexpected-word",
-                format!("expected an operator after `{name}`, found {found}"),
-            )
-            .expected("expected `=`, `>`, `in`, `like`, `is null`, ...");
-        let Token::Word(word) = self.token() else {
-            return mistake;
-        };
-        let (text, value) = match self.ahead(1) {
-            Token::Text(text) if !text.is_empty() => (text.as_str(), text.as_str()),
-            _ => ("%toad%", "toad"),
-        };
-        let value = value.replace('\'', "''");
-        let above = || match column.kind() {
-            Kind::Duration => format!("write `{name} > {}`", self.span_ahead()),
-            Kind::Size => format!("write `{name} > 2GB`"),
-            Kind::Number | Kind::Text | Kind::Time => format!("write `{name} > 5`"),
-        };
-        let hint = match word.to_ascii_lowercase().as_str() {
-            "ilike" => format!("write `{}`", instead_of_ilike(column, text)),
-            "contains" | "containing" | "includes" => format!("write `{}`", instead_of_contains(column, text)),
-            "starts" | "starting" | "startswith" | "begins" => format!("write `{name} like 'JDBC%'`"),
-            "regexp" | "rlike" | "regexp_like" | "similar" => format!("write `{name} matches '{value}'`"),
-            "equals" | "eq" => format!("write `{name} = '{value}'`"),
-            "longer" | "more" | "greater" | "over" | "exceeds" | "older" | "for" | "since" | "gt" => above(),
-            "less" | "under" | "lt" | "shorter" => above().replace('>', "<"),
-            _ => return mistake,
-        };
-        mistake.hint(hint)
     }
 
     /// The mistake for an operator without a column before it, as in `username not in (SYS) and not in (SYSTEM)`.
@@ -203,6 +223,15 @@ impl Parser<'_> {
                 mistake.hint(format!("write `is {not}null`: in Oracle, an empty text is NULL"))
             }
             Token::Text(text) => mistake.hint(format!("write `{operator} '{}'`", text.replace('\'', "''"))),
+            Token::Word(word)
+                if matches!(
+                    word.to_ascii_lowercase().as_str(),
+                    "in" | "like" | "between" | "matches"
+                ) =>
+            {
+                let not = if negated { "not " } else { "" };
+                mistake.hint(format!("write `{not}{}` without `is`", word.to_ascii_lowercase()))
+            }
             Token::Word(word) => mistake.hint(format!(
                 "write `{operator} {word}`; `is null` and `is not null` are the two forms"
             )),

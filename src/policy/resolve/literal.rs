@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use crate::policy::ast::TermKind;
 use crate::policy::condition::Constant;
-use crate::policy::lex::Mistake;
+use crate::policy::lex::{Mistake, Token, measure};
 use crate::session::column::{Column, Kind};
 use crate::yaml::diagnostics::did_you_mean;
 
@@ -104,6 +104,7 @@ fn mixed(column: Column, wanted: Kind, found: &TermKind, at: &Range<usize>) -> M
         TermKind::Percent(_) => "a percentage",
     };
     let hint = match (wanted, found) {
+        (_, TermKind::Word(text) | TermKind::Text(text)) if column == Column::Command => Some(command(text)),
         (_, TermKind::Percent(_)) => {
             Some("percentages are allowed only in `while` and `until`, and for `cpu_rate`".to_owned())
         }
@@ -114,6 +115,9 @@ fn mixed(column: Column, wanted: Kind, found: &TermKind, at: &Range<usize>) -> M
         }
         (Kind::Number, TermKind::Duration(_)) if column.name().ends_with("_micro") => {
             Some("this column is a number of microseconds; `waited` is the same time as a duration".to_owned())
+        }
+        (Kind::Duration | Kind::Size, TermKind::Text(text)) if is_amount(wanted, text) => {
+            Some(format!("write {text} without quotes"))
         }
         (Kind::Number | Kind::Duration | Kind::Size, TermKind::Word(word)) => {
             did_you_mean(word, Column::ALL.iter().map(|column| column.name()))
@@ -131,4 +135,36 @@ fn mixed(column: Column, wanted: Kind, found: &TermKind, at: &Range<usize>) -> M
     )
     .expected(format!("expected {}", kind_name(wanted)))
     .maybe_hint(hint)
+}
+
+/// Whether the text would be an amount of this kind without its quotes.
+fn is_amount(wanted: Kind, text: &str) -> bool {
+    match measure(text) {
+        Ok(Token::Number(_)) => true,
+        Ok(Token::Duration(_)) => wanted == Kind::Duration,
+        Ok(Token::Size(_)) => wanted == Kind::Size,
+        Ok(_) | Err(_) => false,
+    }
+}
+
+/// What to write for the name of a command: COMMAND is its number, as in V$SQLCOMMAND.
+fn command(name: &str) -> String {
+    const NUMBERS: [(&str, u8); 9] = [
+        ("INSERT", 2),
+        ("SELECT", 3),
+        ("UPDATE", 6),
+        ("DELETE", 7),
+        ("LOCK TABLE", 26),
+        ("COMMIT", 44),
+        ("ROLLBACK", 45),
+        ("PL/SQL EXECUTE", 47),
+        ("MERGE", 189),
+    ];
+    match NUMBERS
+        .iter()
+        .find(|(known, _)| known.eq_ignore_ascii_case(name.trim()))
+    {
+        Some((known, number)) => format!("write `{number}`, the number of {known} in V$SQLCOMMAND"),
+        None => "write the number that V$SQLCOMMAND has for it: 3 is SELECT, 6 is UPDATE".to_owned(),
+    }
 }

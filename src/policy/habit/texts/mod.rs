@@ -18,6 +18,7 @@ use crate::policy::condition::{Comparison, LikePattern};
 use crate::session::column::{Column, Kind};
 use operand::{Step, TextOperand, are_ones, number};
 use shape::{Odd, Piece, TextShape};
+pub(crate) use written::quoted;
 
 /// What to say of a comparison.
 #[derive(Debug, PartialEq)]
@@ -335,6 +336,18 @@ pub(crate) fn instead_of_ilike(column: Column, pattern: &str) -> String {
 pub(crate) fn instead_of_contains(column: Column, text: &str) -> String {
     let text = Piece::Text(text.trim_matches('%').to_owned());
     written::term(column.name(), false, &[vec![Piece::Any, text, Piece::Any]], false)
+}
+
+/// What to write for an operator that looks for a text at the beginning.
+pub(crate) fn instead_of_start(column: Column, text: &str) -> String {
+    let text = Piece::Text(text.trim_end_matches('%').to_owned());
+    written::term(column.name(), false, &[vec![text, Piece::Any]], false)
+}
+
+/// What to write for an operator that looks for a text at the end.
+pub(crate) fn instead_of_end(column: Column, text: &str) -> String {
+    let text = Piece::Text(text.trim_start_matches('%').to_owned());
+    written::term(column.name(), false, &[vec![Piece::Any, text]], false)
 }
 
 /// The answer for INSTR and REGEXP_LIKE.

@@ -92,7 +92,7 @@ const fn not(negated: bool) -> &'static str {
     if negated { "not " } else { "" }
 }
 
-pub(super) fn quoted(text: &str) -> String {
+pub(crate) fn quoted(text: &str) -> String {
     format!("'{}'", text.replace('\'', "''"))
 }
 
