@@ -7,10 +7,10 @@
 //! shows too; two PDBs share nothing. For the same reason an entry that is removed, renamed or given another
 //! address leaves its actions behind, in memory and in the journal: whatever entry leads to that database next takes them over.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::decide::ledger::{LedgerEntry, later};
 use crate::journal::read::History;
@@ -105,8 +105,21 @@ impl Siblings {
             // The address leads to another database now.
             known.remove(name);
         }
-        let mut counted: HashSet<u64> = done.iter().filter_map(|done| done.action_id).collect();
-        let mut is_new = |done: &LedgerEntry| done.action_id.is_none_or(|id| counted.insert(id));
+        // Of an action that is known twice the later date counts: the other may be from before a step of the clock.
+        let mut known_at: HashMap<u64, DateTime<Utc>> = done
+            .iter()
+            .filter_map(|done| Some((done.action_id?, done.at)))
+            .collect();
+        let own: HashSet<u64> = known_at.keys().copied().collect();
+        let mut is_new = |done: &LedgerEntry| {
+            let Some(id) = done.action_id else { return true };
+            let before = known_at.get(&id).copied();
+            let is_later = before.is_none_or(|before| before < done.at);
+            if is_later {
+                known_at.insert(id, done.at);
+            }
+            is_later
+        };
         let mut heard = Heard::default();
         let others = known.entries.iter();
         let others = others.filter(|(other, known)| *other != name && known.identity.overlaps(&identity));
@@ -120,7 +133,11 @@ impl Siblings {
             }
         }
         let left = known.left.extract_if(.., |(of, _)| of.is(&identity));
-        heard.left = left.map(|(_, done)| done).filter(|done| is_new(done)).collect();
+        let left: Vec<LedgerEntry> = left.map(|(_, done)| done).filter(|done| is_new(done)).collect();
+        let is_own = |done: &LedgerEntry| done.action_id.is_some_and(|id| own.contains(&id));
+        let (dated_later, left) = left.into_iter().partition(is_own);
+        heard.done.extend::<Vec<LedgerEntry>>(dated_later);
+        heard.left = left;
         // Another container's actions count here too, and stay for the entry that leads there next.
         let elsewhere = known
             .left
@@ -217,7 +234,6 @@ impl Drop for Kin {
 mod tests {
     use super::*;
     use crate::decide::in_force::RunMode;
-    use chrono::DateTime;
 
     fn identity(database: &str, hosts: &[&str]) -> DatabaseIdentity {
         DatabaseIdentity {
@@ -290,6 +306,28 @@ mod tests {
             let counts = (usize::from(shared && !is_heir), usize::from(is_heir));
             assert_eq!((heard.done.len(), heard.left.len()), counts, "{one:?} {other:?}");
         }
+    }
+
+    /// What an entry took over may be dated by the journal, from before a step of the clock that the other entry has seen.
+    #[test]
+    fn an_action_that_is_known_twice_is_told_by_the_later_date() {
+        let at = |seconds| LedgerEntry {
+            at: DateTime::UNIX_EPOCH + TimeDelta::seconds(seconds),
+            ..done().remove(0)
+        };
+        let siblings = Siblings::default();
+        let (one, other): (Arc<str>, Arc<str>) = ("one".into(), "other".into());
+        let of = || identity("PROD", &["a"]);
+        siblings.meet(&one, of(), vec![at(4_000)]);
+        assert_eq!(siblings.meet(&other, of(), vec![at(0)]).done, [at(4_000)]);
+        assert_eq!(siblings.meet(&one, of(), vec![at(4_000)]).done, []);
+        siblings.leave(&one);
+        let heir = siblings.meet(&other, of(), vec![at(0)]);
+        assert_eq!(
+            (heir.done, heir.left),
+            (vec![at(4_000)], Vec::new()),
+            "it has it already"
+        );
     }
 
     #[test]

@@ -63,9 +63,25 @@ impl Ledger {
         self.entries.iter().cloned().collect()
     }
 
-    /// Sets the actions through other entries, replacing those of the previous cycle.
+    /// Sets the actions through other entries, replacing those of the previous cycle. One that is here as well counts once, by the
+    /// later date: the other may be from before a step of the clock.
     pub(crate) fn reckon_with(&mut self, others: Vec<LedgerEntry>) {
-        self.others = others;
+        let mut latest: BTreeMap<u64, LedgerEntry> = BTreeMap::new();
+        let mut unnumbered = Vec::new();
+        for entry in others {
+            match entry.action_id {
+                None => unnumbered.push(entry),
+                Some(id) if latest.get(&id).is_some_and(|known| known.at >= entry.at) => {}
+                Some(id) => drop(latest.insert(id, entry)),
+            }
+        }
+        for entry in &mut self.entries {
+            if let Some(elsewhere) = entry.action_id.and_then(|id| latest.remove(&id)) {
+                entry.at = entry.at.max(elsewhere.at);
+            }
+        }
+        self.others = unnumbered;
+        self.others.extend(latest.into_values());
     }
 
     /// Enters actions through entries that are there no longer. A reload reads them from the journal, which has the intents of actions
@@ -208,6 +224,31 @@ mod tests {
         assert_eq!(ledger.count(at(2), hour, real), 1);
         assert_eq!(ledger.count(at(2), hour, |_| true), 2);
         assert_eq!(ledger.count(at(2), hour, |entry| &*entry.policy == "a"), 1);
+    }
+
+    #[test]
+    fn an_action_that_another_entry_dates_later_counts_once_by_the_later_date() {
+        let at = |seconds| DateTime::UNIX_EPOCH + TimeDelta::seconds(seconds);
+        let entry = |id, seconds| LedgerEntry {
+            at: at(seconds),
+            policy: "a".into(),
+            mode: RunMode::Enforce,
+            action_id: Some(id),
+        };
+        let mut ledger = Ledger::default();
+        ledger.enter(entry(1, 0));
+        ledger.enter(entry(2, 4_000));
+        let count = |ledger: &Ledger| ledger.count(at(5_000), TimeDelta::hours(1), |_| true);
+        assert_eq!(count(&ledger), 1, "the first is more than an hour old");
+        // A step of the clock by 4,000 s, of which only the other entry knows; and one that it dates earlier.
+        ledger.reckon_with(vec![
+            entry(1, 3_900),
+            entry(1, 4_000),
+            entry(2, 0),
+            entry(3, 4_500),
+            entry(3, 0),
+        ]);
+        assert_eq!(count(&ledger), 3);
     }
 
     #[test]
