@@ -240,9 +240,10 @@ pub fn plan(snapshot: &Snapshot, situation: &Situation<'_>) -> Plan {
     plan
 }
 
-/// Sessions that the policy's own action has not ended and whose next rung is due; they come first. Schedule and pressure do
-/// not apply to them: an escalation completes an earlier action. They apply to a rung that is taken again because nobody knows
-/// whether it was taken: there may be nothing to complete.
+/// Sessions that the policy's own action has not ended and whose next rung is due; they come first. A schedule does not apply to
+/// them, because an escalation completes an earlier action, and a schedule may be a moment. Nor does pressure apply to one that is KILLED.
+/// One that was only asked to go lives on, and is left alone once there is room. Both apply to a rung that is taken again because nobody
+/// knows whether it was taken: there may be nothing to complete.
 ///
 /// A session that is KILLED no longer matches and has the protection `dying`, because of that action; all its other protections
 /// apply. One that is not KILLED (it was asked to go after its transaction) must still match.
@@ -263,7 +264,9 @@ fn escalations(
             return None;
         }
         let LadderStep { last, next } = situation.next_rung(in_force, key, snapshot.is_killed(row))?;
-        if next == last {
+        let gates = &situation.gates;
+        let may_stay = !snapshot.is_killed(row) && !gates.is_open(in_force.index(), Some(key.inst_id));
+        if next == last || may_stay {
             return None;
         }
         let matches = matched.contains(&row);

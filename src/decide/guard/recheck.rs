@@ -44,9 +44,13 @@ impl Warrant {
     /// Whether the policy has a floor or a gate, which the session's row alone cannot decide.
     #[must_use]
     pub(crate) fn depends_on_others(&self) -> bool {
+        self.counts_for_a_floor() || self.policy().pressure.is_some()
+    }
+
+    /// Whether a floor may stop it. A next rung takes nothing from a floor.
+    fn counts_for_a_floor(&self) -> bool {
         let policy = self.policy();
-        let counts = policy.keep.is_some() && policy.action != Action::Report;
-        !self.escalates && (counts || policy.pressure.is_some())
+        !self.escalates && policy.keep.is_some() && policy.action != Action::Report
     }
 
     /// Why the floor or the gate no longer permits it, if so.
@@ -61,14 +65,16 @@ impl Warrant {
         let counted = |going: &&Going| self.in_force.reckons_with(&self.set, going.mode, &going.policy);
         let others = now.going.iter().filter(counted).map(|going| going.key);
         let going = rows_going(now.sessions, others.filter(|key| *key != self.key));
-        if policy.keep.is_some() && policy.action != Action::Report {
+        if self.counts_for_a_floor() {
             let matched = matched_rows(policy, now.sessions);
             let floors = Floors::of(policy, now.sessions, &matched, &going);
             if let Some(floor) = floors.and_then(|floors| floors.reached(now.sessions, row, 0)) {
                 return Some(Lapse::Floor(floor));
             }
         }
-        let pressure = policy.pressure.as_ref()?;
+        // A next rung completes what has marked the session, whether there is room by now or not.
+        let completes = self.escalates && now.sessions.is_killed(row);
+        let pressure = policy.pressure.as_ref().filter(|_| !completes)?;
         let inst_id = self.key.inst_id;
         let open = if pressure.end.is_some() {
             let mut estimate = now.readings.clone();
