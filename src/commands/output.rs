@@ -1,13 +1,16 @@
 //! The results of commands: on standard output, or in a file that they may replace.
 
+use std::ffi::OsString;
 use std::fs::OpenOptions;
 use std::io::{ErrorKind, IsTerminal, Read as _, Write};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
 use crate::cli::ExitStatus;
 use crate::commands::log::fail;
 use crate::commands::manners::{colour_on, manners};
 use crate::commands::stream::file_of;
+use crate::recording::MAGIC;
 use crate::terminal::TextStyle;
 
 /// Writes a result. A closed pipe is not an error: the reader has seen enough.
@@ -51,7 +54,8 @@ pub(crate) fn deliverable(file: Option<&Path>) -> Result<(), ExitStatus> {
     tried.map_err(|error| fail(&format!("write the report to {}: {error}", file.display())))
 }
 
-/// Whether a report may take the place of a file: not of what the daemon lives by, which a mistyped name must not cost.
+/// Whether a report may take the place of a file: not of what the daemon lives by, nor of what the command reads or has recorded, which
+/// a mistyped name must not cost.
 ///
 /// # Errors
 /// What the file is.
@@ -75,11 +79,31 @@ fn replaceable(file: &Path) -> std::io::Result<()> {
         "a configuration"
     } else if ["policies:", "exemptions:"].into_iter().any(begins) {
         "a file of policies"
+    } else if content.starts_with(&MAGIC) {
+        "a recording"
+    } else if file.is_file() && is_an_input(file, std::env::args_os()) {
+        "read by this command"
     } else {
         return Ok(());
     };
     let why = format!("it is {is} and is not replaced; give another name, or remove it first");
     Err(std::io::Error::new(ErrorKind::AlreadyExists, why))
+}
+
+/// Whether a file is named among the arguments elsewhere than as the output.
+fn is_an_input(file: &Path, arguments: impl Iterator<Item = OsString>) -> bool {
+    let place = |path: &Path| std::fs::metadata(path).ok().map(|it| (it.dev(), it.ino()));
+    let Some(of_output) = place(file) else { return false };
+    let mut is_output = false;
+    arguments.skip(1).any(|argument| {
+        let names_output = std::mem::take(&mut is_output);
+        is_output = argument == "-o" || argument == "--output";
+        // `--snapshot=FILE` names a file as `--snapshot FILE` does.
+        let text = argument.to_string_lossy().into_owned();
+        let value = text.split_once('=').filter(|(key, _)| key.starts_with("--"));
+        let (key, path) = value.map_or(("", &*text), |(key, path)| (key, path));
+        !names_output && key != "--output" && place(Path::new(path)) == Some(of_output)
+    })
 }
 
 /// The style of a result that goes to a file, or to standard output if none is given or it is `-`.
@@ -109,5 +133,42 @@ pub(crate) fn terminal_style() -> TextStyle {
     TextStyle {
         width: width.unwrap_or(TextStyle::default().width),
         ..style
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_command_reads_is_told_from_what_it_writes() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (there, other) = (folder.path().join("base.csv"), folder.path().join("other"));
+        for file in [&there, &other] {
+            std::fs::write(file, "x").expect("written");
+        }
+        let (there_as, other_as) = (there.display().to_string(), other.display().to_string());
+        let linked = folder.path().join("link");
+        std::os::unix::fs::symlink(&there, &linked).expect("a link");
+        let link_as = linked.display().to_string();
+        let is_input = |arguments: &[&str]| {
+            let all = ["orareaper", "plan"].iter().chain(arguments);
+            is_an_input(&there, all.map(OsString::from))
+        };
+        for fine in [
+            vec!["--snapshot", &other_as, "-o", &there_as],
+            vec!["--output", &there_as],
+            vec![&format!("--output={there_as}"), "--snapshot", &other_as],
+        ] {
+            assert!(!is_input(&fine), "{fine:?}");
+        }
+        for read in [
+            vec!["--snapshot", &there_as, "-o", &there_as],
+            vec!["-o", &there_as, "--snapshot", &link_as],
+            vec![&format!("--snapshot={there_as}"), "-o", &there_as],
+            vec!["-o", &link_as, &there_as],
+        ] {
+            assert!(is_input(&read), "{read:?}");
+        }
     }
 }
