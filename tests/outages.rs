@@ -68,6 +68,34 @@ fn two_entries_that_lead_to_one_database_share_its_budget() {
     assert_eq!(db.kills().len(), 1, "an hour's budget is the database's");
 }
 
+/// GV$ views leave out an instance that has left without a word; an alert needs its series.
+#[test]
+fn an_instance_that_leaves_is_down_and_is_told_of() {
+    let driver = crate::site::thin();
+    let two = "instances:\n  - {number: 1, name: prod1, host: node1}\n  - {number: 2, name: prod2, host: node2}\n";
+    let lines = OFFICE
+        .lines()
+        .filter(|line| !line.starts_with("instances:") && !line.starts_with("  - {number: 1"));
+    let text: String = lines.map(|line| format!("{line}\n")).collect();
+    let db = Db::parse(&format!("{two}{text}"));
+    let site = site(ENFORCE);
+    site.configure_with(&[entry("orcl", &driver, &db.connect_string(), false)], "");
+    let daemon = site.run(&driver);
+    let up = |instance: u32| format!("orareaper_up{{database=\"orcl\",inst_id=\"{instance}\"}}");
+    daemon.metric_becomes(&up(2), 1.0);
+    db.world.leave(2);
+    daemon.metric_becomes(&up(2), 0.0);
+    daemon.metric_becomes(&up(1), 1.0);
+    let note = daemon.says("note on the database");
+    assert!(
+        note["note"]
+            .as_str()
+            .is_some_and(|note| note.contains("instance 2 (prod2) was there and is not shown any more")),
+        "{note}"
+    );
+    assert!(daemon.page("/").1.contains("was there and is not shown any more"));
+}
+
 /// Whoever reads only the table must not take a database that is down for one without sessions.
 #[test]
 fn sessions_names_a_database_that_is_down_wherever_the_format_has_a_place() {

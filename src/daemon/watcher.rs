@@ -1,7 +1,7 @@
 //! Turns what happens to a database into events for the sink, which writes journal, log, metrics and status page from one
 //! value.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
@@ -22,6 +22,7 @@ use crate::event_sink::EventSink;
 use crate::journal::read::{done_of, unwritten};
 use crate::oracle::error::AccountFault;
 use crate::oracle::{Class, Error, Retry};
+use crate::session::snapshot::Snapshot;
 use crate::systemd::Pulse;
 
 /// Watches one database.
@@ -45,6 +46,8 @@ pub struct EventWatcher {
     stopped: Option<String>,
     /// The notes of the previous cycle.
     noted: Vec<String>,
+    /// The instances that were there since the start, by INST_ID.
+    instances: BTreeMap<u32, String>,
 }
 
 /// What identifies the cause of an outage: that nobody answers, else the number of the error if it has one, else its text without
@@ -118,7 +121,25 @@ impl EventWatcher {
             said: Vec::new(),
             stopped: None,
             noted: Vec::new(),
+            instances: BTreeMap::new(),
         }
+    }
+
+    /// Notes on instances that were there and are not shown any more. GV$ views leave them out without a word.
+    fn gone_instances(&mut self, snapshot: &Snapshot) -> Vec<String> {
+        let there = snapshot.instances();
+        for instance in there {
+            self.instances.insert(instance.inst_id, instance.name.clone());
+        }
+        let is_gone = |inst_id: &u32| there.iter().all(|instance| instance.inst_id != *inst_id);
+        let gone = self.instances.iter().filter(|(inst_id, _)| is_gone(inst_id));
+        gone.map(|(inst_id, name)| {
+            format!(
+                "instance {inst_id} ({name}) was there and is not shown any more: its sessions are not seen, and nobody there is acted on; if it \
+                 was removed for good, restart the daemon"
+            )
+        })
+        .collect()
     }
 
     /// The same without the reports in the state folder, which a thread of their own writes.
@@ -207,7 +228,8 @@ impl EventWatcher {
 impl Watcher for EventWatcher {
     fn cycle(&mut self, view: &CycleView<'_>) {
         self.say_up(view);
-        let notes = view.notes();
+        let mut notes = view.notes();
+        notes.extend(self.gone_instances(&view.polled.snapshot));
         self.tell_notes(&notes);
         for verification in &view.cycle.verified {
             let database = Arc::clone(&self.database);

@@ -410,16 +410,21 @@ impl Metrics {
         }
     }
 
-    /// Updates the instances of a database. Removes the series of an instance that is gone, except its counters of actions.
+    /// Updates the instances of a database. Removes the series of an instance that is gone, except its counters of actions. It stays
+    /// down until the daemon is restarted: a series that is absent alerts nobody.
     fn instances(&self, database: &Arc<str>, instances: &[u32]) {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         if known.instances.get(database).is_some_and(|known| known == instances) {
             return;
         }
-        known.instances.insert(Arc::clone(database), instances.to_vec());
+        let before = known.instances.insert(Arc::clone(database), instances.to_vec());
+        for gone in before.iter().flatten().filter(|known| !instances.contains(known)) {
+            self.up.with([database, &gone.to_string()]).set(0);
+        }
         let names: Vec<String> = instances.iter().map(u32::to_string).collect();
         let stays = |of: &str, instance: &str| of != &**database || names.iter().any(|name| name == instance);
-        self.up.retain(|[of, instance]| stays(of, instance));
+        self.up
+            .retain(|[of, instance]| of != &**database || !instance.is_empty());
         self.sessions.retain(|[of, instance, ..]| stays(of, instance));
         self.pressure_ratio.retain(|[of, instance, _]| stays(of, instance));
         self.lingering.retain(|[of, instance]| stays(of, instance));

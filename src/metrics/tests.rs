@@ -180,6 +180,12 @@ fn series_are_removed_with_their_database_instance_or_policy() {
     metrics.count(&Event::Cycle(Arc::new(cycle(&[1]))), at());
     let kept = metrics.text();
     let left: Vec<&str> = kept.lines().filter(|line| line.contains(r#"inst_id="2""#)).collect();
+    let (down, left): (Vec<&str>, Vec<&str>) = left.into_iter().partition(|line| line.starts_with("orareaper_up{"));
+    assert_eq!(
+        down,
+        [r#"orareaper_up{database="prod",inst_id="2"} 0"#],
+        "an alert needs the series"
+    );
     assert!(
         left.iter().all(|line| line.starts_with("orareaper_actions_total{")),
         "{left:?}"
@@ -195,6 +201,11 @@ fn series_are_removed_with_their_database_instance_or_policy() {
         "{text}"
     );
     assert!(text.contains(r#"policy="idle""#));
+    metrics.count(&Event::Cycle(Arc::new(cycle(&[1, 2]))), at());
+    assert!(
+        has(&metrics, r#"orareaper_up{database="prod",inst_id="2"} 1"#),
+        "it is back"
+    );
 }
 
 #[test]
