@@ -220,10 +220,11 @@ impl Stage {
             password: accounts.written[&file],
         };
         self.trace(|| format!("entry {entry} tries {tried:?}"));
-        if let Err(why) = accounts.begins(tried) {
-            panic!("{why}");
-        }
+        let begun = accounts.begins(tried);
         drop(accounts);
+        if let Err(why) = begun {
+            self.fails(&why);
+        }
         Some(UnderWay {
             stage: Arc::clone(self),
             tried,
@@ -274,6 +275,14 @@ impl Stage {
             // The connections of a database are lost: it was restarted.
             self.all_log_off(account);
         }
+    }
+
+    /// The connections of every database but this one are lost.
+    pub(crate) fn all_others_log_off(&self, but: usize) {
+        let bases = self.bases().len();
+        (0..bases)
+            .filter(|base| *base != but)
+            .for_each(|base| self.all_log_off(base));
     }
 
     fn all_log_off(&self, base: usize) {

@@ -80,7 +80,8 @@ impl Run {
         for _ in 0..turns {
             self.turn();
         }
-        if self.stage.one_in(8) {
+        let rests = if self.stage.setting.accounts.is_some() { 3 } else { 8 };
+        if self.stage.one_in(rests) {
             self.come_to_rest();
         }
         self.stage.end();
@@ -306,6 +307,9 @@ impl Run {
         }
         for _ in 0..12 {
             stage.pass(Duration::from_secs(60));
+            if let Some(but) = refused {
+                stage.all_others_log_off(but);
+            }
             while stage.everybody_s_turn_is_over() {}
         }
         for part in stage.all_parts() {

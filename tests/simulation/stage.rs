@@ -354,6 +354,12 @@ impl Stage {
         panic::resume_unwind(Box::new(Crash))
     }
 
+    /// Somebody is found out in a call of which the daemon catches panics.
+    pub(crate) fn fails(&self, why: &str) -> ! {
+        self.failed.store(true, Ordering::Relaxed);
+        panic!("{why}")
+    }
+
     /// What was caught on the way does not stop a crash.
     fn unwind_if_crashed(&self) {
         assert!(!self.failed.load(Ordering::Relaxed), "it has failed before");
