@@ -66,8 +66,11 @@ pub(crate) struct Accounts {
     newest: u64,
     /// By service: the password that was refused last, and by which account, until one is accepted.
     refused: BTreeMap<usize, (u64, usize)>,
-    /// By service: the password that was accepted, and the account, since the daemon's start.
-    good: BTreeMap<usize, (u64, usize)>,
+    /// By service: the password that was accepted since the daemon's start.
+    good: BTreeMap<usize, u64>,
+    /// The password that a service accepted last, until one refuses it that had accepted it: while it is right somewhere, services that
+    /// refuse it may have another account.
+    right_somewhere: Option<u64>,
     under_way: Vec<TriedLogin>,
     refusals: usize,
 }
@@ -76,6 +79,7 @@ impl Accounts {
     /// The daemon begins anew: nothing is under way, and no password is known to be good.
     pub(crate) fn restarts(&mut self) {
         self.good.clear();
+        self.right_somewhere = None;
         self.under_way.clear();
     }
 
@@ -100,19 +104,17 @@ impl Accounts {
                 "a password that was refused is tried again: {tried:?} {self:?}"
             ));
         }
-        // Where another account has taken it, the services of the listener do not all lead to one.
-        let taken_elsewhere = self.good.values().any(|(good, by)| *good == password && *by != account);
         let count = self
             .refused
             .values()
             .filter(|refused| **refused == (password, account))
             .count();
-        if count >= MOST_SERVICES && !taken_elsewhere {
+        if count >= MOST_SERVICES && self.right_somewhere != Some(password) {
             return Err(format!(
                 "one account refuses a password a {count}th time and more: {tried:?} {self:?}"
             ));
         }
-        let is_known = self.good.get(&service).is_some_and(|(good, _)| *good == password);
+        let is_known = self.good.get(&service) == Some(&password);
         if !is_known && self.under_way.iter().any(|other| other.service == service) {
             return Err(format!(
                 "two attempts at a time, of which nobody knows the end: {tried:?} {self:?}"
@@ -132,11 +134,13 @@ impl Accounts {
         let is_right = self.right.get(&account).copied().unwrap_or(0) == password;
         if is_right {
             self.refused.remove(&service);
-            self.good.insert(service, (password, account));
+            self.good.insert(service, password);
+            self.right_somewhere = Some(password);
         } else {
             self.refusals += 1;
             self.refused.insert(service, (password, account));
-            self.good.remove(&service);
+            let was_right = self.good.remove(&service) == Some(password);
+            self.right_somewhere = self.right_somewhere.filter(|right| !was_right || *right != password);
         }
         is_right
     }
