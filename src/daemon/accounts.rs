@@ -139,7 +139,7 @@ impl AccountMemory {
     ///
     /// # Errors
     /// When the file cannot be read.
-    pub(crate) fn of(state: &Path) -> io::Result<AccountMemory> {
+    pub fn of(state: &Path) -> io::Result<AccountMemory> {
         let file = state.join("refused-logins.json");
         let refusals = Refusals::read(&file)?;
         Ok(AccountMemory {
@@ -178,7 +178,7 @@ impl AccountMemory {
     }
 
     /// Forgets all refusals if the file was deleted.
-    pub(crate) fn look_again(&self) {
+    pub fn look_again(&self) {
         if self.file.as_ref().is_some_and(|file| !file.exists()) {
             self.state().refusals.refused.clear();
         }
@@ -282,7 +282,13 @@ impl LoginAttempt {
             }
             Err(error) if error.is_wrong_password() => {
                 let tried = self.password.clone();
-                state.good.remove(&tried.account);
+                if state.good.remove(&tried.account).as_ref() == Some(&tried.password)
+                    && state.good.get(&tried.listener) == Some(&tried.at_listener)
+                {
+                    // It was right here and is not any more. So that a service took it once shows of no service that it has another
+                    // account.
+                    state.good.remove(&tried.listener);
+                }
                 let refusal = RefusedLogin {
                     password: tried.password,
                     listener: tried.listener,
@@ -603,6 +609,23 @@ mod tests {
         good.ended(&Ok::<_, Error>(()));
         for service in ["S1", "S2", "S3", "S4", "S5"] {
             refuse(&others, &at(&format!("//db1/{service}")));
+        }
+    }
+
+    /// Its services may all lead to one account, and what each of them took before shows nothing of it.
+    #[test]
+    fn a_password_that_was_changed_in_the_database_is_tried_at_three_services() {
+        let accounts = Arc::new(AccountMemory::default());
+        let at = |service: usize| target("reaper", &format!("//db1/S{service}"), "tiger");
+        let attempt = |service| accounts.attempt(&at(service), Duration::ZERO);
+        for service in 1..=12 {
+            let good = attempt(service).expect("free").expect("a password");
+            good.ended(&Ok::<_, Error>(()));
+        }
+        (1..=3).for_each(|service| refuse(&accounts, &at(service)));
+        for service in 4..=12 {
+            let error = attempt(service).expect_err("it may be the same account");
+            assert!(error.why.contains("refused at 3 services"), "{error}");
         }
     }
 

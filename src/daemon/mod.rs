@@ -10,7 +10,7 @@
 //! block, and only for a limited time for the threads that read and act: a call that hangs in a driver ends with the process,
 //! and its intent is in the journal.
 
-pub(crate) mod accounts;
+pub mod accounts;
 pub mod actor;
 pub(crate) mod backoff;
 pub(crate) mod control;

@@ -8,7 +8,7 @@
 //! An operator who stops listening before the order's turn comes has withdrawn it.
 
 use std::io;
-use std::sync::mpsc::Sender;
+use std::sync::mpsc::{Receiver, Sender, channel};
 
 use serde::{Deserialize, Serialize};
 
@@ -161,6 +161,29 @@ pub struct OperatorRequest {
     pub(crate) request: KillRequest,
     /// Takes the answers.
     pub(crate) told: Sender<OrderStep>,
+}
+
+impl OperatorRequest {
+    /// The request of a text, as `orareaper kill` sends it, and its answers. For those who run a database's loop without the socket.
+    ///
+    /// # Errors
+    /// When it is no request.
+    pub fn read(text: &str) -> serde_json::Result<(OperatorRequest, OperatorAnswers)> {
+        let request = serde_json::from_str(text)?;
+        let (told, answers) = channel();
+        Ok((OperatorRequest { request, told }, OperatorAnswers(answers)))
+    }
+}
+
+/// The answers to a request. Who drops them has stopped listening.
+#[derive(Debug)]
+pub struct OperatorAnswers(Receiver<OrderStep>);
+
+impl OperatorAnswers {
+    /// The steps that have arrived since the last time, as `orareaper kill` receives them.
+    pub fn texts(&self) -> impl Iterator<Item = serde_json::Result<String>> {
+        self.0.try_iter().map(|step| serde_json::to_string(&step))
+    }
 }
 
 /// A recorder that also tells the operator.

@@ -47,6 +47,7 @@ impl ToBase {
     fn open(&self, target: &Target, purpose: Purpose) -> Result<ToSession, Error> {
         let stage = self.stage.upgrade().expect("the run goes on");
         let tried = "connect";
+        let attempt = stage.tries_password(self.entry);
         stage.meanwhile();
         let (base, wanted) = stage.place(&target.connect);
         if let Some(Strike::Error(code)) = stage.strike(base, "CONNECT") {
@@ -64,6 +65,9 @@ impl ToBase {
             Some(_) => return Err(Error::from_database(Phase::Connect, tried, Some(12514), "simulated")),
             None => *stage.chance().pick(&up),
         };
+        if attempt.is_some_and(|attempt| !stage.is_let_in(attempt.tried)) {
+            return Err(Error::from_database(Phase::Connect, tried, Some(1017), "simulated"));
+        }
         let own = bases[base].log_in(inst, None).expect("it is up");
         drop(bases);
         Ok(ToSession {

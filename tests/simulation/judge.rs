@@ -11,6 +11,7 @@ use orareaper::decide::outcome::Outcome;
 use super::base::{Base, Clause, Key};
 use super::groups::GROUPS;
 use super::memory::{Begun, EntryMemory, LostIntent, Sent, Told, clients};
+use super::operators::Ordered;
 use super::rules::Rule;
 use super::stage::Who;
 use super::statements::{Asked, is_safe};
@@ -75,6 +76,8 @@ pub(crate) struct Judge {
     pub(crate) lost: Vec<LostIntent>,
     /// Actions that ended without a statement. What the journal does not say of them, a crash makes unknown.
     pub(crate) unsent: Vec<LostIntent>,
+    /// Every order that was given by hand.
+    pub(crate) orders: Vec<Ordered>,
 }
 
 /// A database at which no statement gets through is left alone for so long.
@@ -170,6 +173,9 @@ impl Judge {
             lay: hit.is_some_and(|hit| hit.mark.is_some()),
         });
         self.memory[entry].begun.get_mut(&number).expect("it is begun").sent = true;
+        if let Some(order) = begun.order {
+            self.orders[order].sent = true;
+        }
     }
 
     /// What the daemon is told of it.
@@ -229,11 +235,14 @@ impl Judge {
 
     fn check(&self, at: usize, base: &Base, begun: &Begun, asked: &Asked, limit: Duration) -> Result<(), String> {
         let entry = self.entries[at].as_ref().ok_or("of an entry that is gone")?;
-        let rule = entry
-            .rules
-            .iter()
-            .find(|rule| rule.name == begun.policy)
-            .ok_or("nobody's policy")?;
+        let rule = match begun.order {
+            Some(order) => self.orders[order].permits(begun)?,
+            None => entry
+                .rules
+                .iter()
+                .find(|rule| rule.name == begun.policy)
+                .ok_or("nobody's policy")?,
+        };
         must!(!begun.sent, "a second statement for one warrant");
         must!(
             asked.seat == (begun.key.inst, begun.key.sid, begun.key.serial),
@@ -259,7 +268,9 @@ impl Judge {
         must!(!entry.blackout.is_some_and(dark), "in a blackout");
         let age = base.now - begun.asked;
         must!(age <= 2 * entry.poll, "{age} s after its snapshot");
-        if let Some((cycle, since)) = self.denied[at].filter(|(cycle, _)| begun.cycle >= *cycle) {
+        // An operator may try whether it is so still.
+        let denied = self.denied[at].filter(|(cycle, _)| begun.order.is_none() && begun.cycle >= *cycle);
+        if let Some((cycle, since)) = denied {
             let apart = base.now - since;
             must!(
                 apart >= DENIED_FOR,

@@ -3,11 +3,13 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
+use super::accounts::{Accounts, TriedLogin};
 use super::base::{Base, Clause, Endings, Key, MIDNIGHT};
 use super::chance::Chance;
 use super::groups::group_named;
 use super::judge::{Entry, HOUR, Judge, Limits, Read};
 use super::memory::{Begun, EntryMemory};
+use super::operators::{BY_HAND, Ordered};
 use super::rules::{Gate, Rule, Wanted};
 use super::stage::Who;
 use super::statements::Asked;
@@ -138,6 +140,7 @@ fn begun(id: u64, key: Key, now: i64) -> Begun {
         id,
         key,
         policy: "one".into(),
+        order: None,
         enforces: true,
         issued: now,
         asked: now,
@@ -401,6 +404,103 @@ fn warrants_that_nothing_justifies_are_noticed() {
     assert_eq!(scene.cycle(60, None, &one), Ok(()), "the limit is 100 %");
     scene.entry().limits.share = 30;
     says(scene.cycle(60, None, &one), "open the breaker");
+}
+
+/// An order to end the session, which its loop has permitted.
+fn ordered(scene: &mut Scene) {
+    let begun = &mut scene.begun;
+    scene.judge.orders = vec![Ordered::new(0, begun.key, Clause::KillImmediate)];
+    (begun.policy, begun.order) = (BY_HAND.into(), Some(0));
+    scene.asked.clause = Clause::KillImmediate;
+    scene.base.use_it(begun.key);
+}
+
+#[test]
+fn what_is_wrong_with_an_order_is_noticed() {
+    let mut scene = Scene::new();
+    ordered(&mut scene);
+    scene.entry().rules.clear();
+    assert_eq!(scene.sends(), Ok(()), "no policy has to want it");
+    let said = scene.sends_alone().expect_err("one is enough");
+    assert!(said.contains("an order that is over"), "{said}");
+    let wrongs: &[Wrong] = &[
+        ("the operator meant", |scene| {
+            scene.begun.key.logon -= 1;
+        }),
+        ("its policy begins with KillImmediate", |scene| {
+            scene.asked.clause = Clause::Kill
+        }),
+        ("it is paused", |scene| scene.judge.paused = true),
+        ("in a blackout", |scene| scene.entry().blackout = Some((11, 2))),
+        ("the database is not armed", |scene| scene.entry().armed = false),
+        ("a protected session", |scene| {
+            scene.base.sessions.last_mut().expect("somebody").group = Some(group_named("exempt"));
+        }),
+        ("it is dying already", |scene| {
+            scene.base.sessions.last_mut().expect("somebody").mark = Some(DYING);
+        }),
+        ("per_hour", |scene| scene.entry().limits.per_hour = 0),
+        ("an order that is over", |scene| {
+            let nothing = serde_json::Value::Null;
+            assert!(scene.judge.told_of_order(0, "refused", &nothing, &scene.base));
+        }),
+    ];
+    for (wrong, makes) in wrongs {
+        let mut scene = Scene::new();
+        ordered(&mut scene);
+        makes(&mut scene);
+        let said = scene.sends().expect_err(wrong);
+        assert!(said.contains(wrong), "{wrong}: {said}");
+    }
+    // It counts for the budget of everybody.
+    let mut scene = Scene::new();
+    let policy = scene.begun.clone();
+    ordered(&mut scene);
+    assert_eq!(scene.sends(), Ok(()));
+    scene.later(Some(31), 3_599);
+    scene.base.long_there(1, group_named("tools"), 4_000);
+    let key = scene.base.sessions.last().expect("somebody").key;
+    scene.begun = Begun {
+        key,
+        policy: policy.policy,
+        order: None,
+        ..scene.begun
+    };
+    scene.asked = asked(key, Clause::Kill);
+    scene.entry().limits.per_hour = 1;
+    let said = scene.sends().expect_err("the order was the first");
+    assert!(said.contains("the 2th of Some(1) per_hour"), "{said}");
+}
+
+#[test]
+fn a_password_that_is_tried_too_often_is_noticed() {
+    let tried = |service, account, password| TriedLogin {
+        service,
+        account,
+        password,
+    };
+    let begins = |accounts: &mut Accounts, one, wrong: Option<&str>| match (accounts.begins(one), wrong) {
+        (Ok(()), None) => {
+            let accepted = accounts.answers(one);
+            accounts.ends(one);
+            assert_eq!(accepted, one.password == 0);
+        }
+        (said, wrong) => {
+            let said = said.expect_err("it is wrong");
+            assert!(wrong.is_some_and(|wrong| said.contains(wrong)), "{wrong:?}: {said}");
+        }
+    };
+    let mut accounts = Accounts::default();
+    begins(&mut accounts, tried(0, 0, 0), None);
+    begins(&mut accounts, tried(0, 0, 7), None);
+    begins(&mut accounts, tried(0, 0, 7), Some("is tried again"));
+    begins(&mut accounts, tried(0, 0, 8), None);
+    begins(&mut accounts, tried(1, 0, 8), None);
+    begins(&mut accounts, tried(2, 0, 8), None);
+    begins(&mut accounts, tried(3, 0, 8), Some("one account refuses"));
+    begins(&mut accounts, tried(3, 1, 8), None);
+    assert_eq!(accounts.begins(tried(4, 0, 9)), Ok(()));
+    begins(&mut accounts, tried(4, 0, 9), Some("two attempts at a time"));
 }
 
 #[test]

@@ -100,6 +100,8 @@ pub(crate) struct Begun {
     pub(crate) id: u64,
     pub(crate) key: Key,
     pub(crate) policy: String,
+    /// The order that it carries out, if it is no policy's.
+    pub(crate) order: Option<usize>,
     pub(crate) enforces: bool,
     /// Its snapshot by the database's clock; when that was asked for, and when the clock was read, in true time; and its cycle.
     pub(crate) issued: i64,
@@ -158,7 +160,7 @@ impl Begun {
             let session = base.find(self.key).filter(|_| asking.is_seen(self.key.inst));
             self.seen = session.map(|session| Seen {
                 session: session.clone(),
-                wanted: rule.is_some_and(|rule| rule.wants(session, base)),
+                wanted: self.order.is_some() || rule.is_some_and(|rule| rule.wants(session, base)),
                 at: base.now,
             });
         }
@@ -321,6 +323,11 @@ impl EntryMemory {
     pub(crate) fn gives(&mut self, warrants: impl Iterator<Item = (String, Key)>) {
         let cycle = self.cycles() - 1;
         self.given.extend(warrants.map(|(policy, key)| (policy, key, cycle)));
+    }
+
+    /// The newest cycle, and when its snapshot began.
+    pub(crate) fn newest_cycle(&self) -> Option<(usize, Beginning)> {
+        Some((self.cycles().checked_sub(1)?, *self.snapshots.last()?))
     }
 
     /// When the newest snapshot that was decided on was read.

@@ -4,6 +4,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use orareaper::daemon::accounts::AccountMemory;
 use orareaper::daemon::actor::{Actor, KILL_LIMIT};
 use orareaper::daemon::database::{DatabaseLoop, StartWorker, Threads};
 use orareaper::daemon::messages::{ActorOrder, Input, Needs, Settings};
@@ -15,7 +16,7 @@ use orareaper::decide::in_force::{DatabaseRules, RunMode};
 use orareaper::event_sink::EventSink;
 use orareaper::journal::read::{History, read};
 use orareaper::metrics::Metrics;
-use orareaper::oracle::{Driver, Login, Target};
+use orareaper::oracle::{Driver, Target};
 use orareaper::status::SharedStatus;
 use orareaper::systemd::Heartbeat;
 
@@ -35,6 +36,7 @@ pub(crate) struct Shared {
     switch: Arc<Switch>,
     heartbeat: Heartbeat,
     settings: Settings,
+    refused: Arc<AccountMemory>,
 }
 
 /// An order that somebody has not begun with.
@@ -173,7 +175,9 @@ impl Stage {
                 siblings: Arc::default(),
                 leader: None,
             },
+            refused: Arc::new(AccountMemory::of(self.state.path()).expect("the state folder")),
         });
+        self.accounts().restarts();
         self.learn(entries, &history);
         for (at, entry) in entries.iter().enumerate() {
             self.judge().memory[at].restarts();
@@ -218,6 +222,10 @@ impl Stage {
 
     fn reach(self: &Arc<Self>, at: usize, entry: &Entry, name: &Arc<str>) -> Reach {
         let base = self.setting.bases[entry.base].name;
+        let (connect, login, password) = self.way_in(at, base);
+        let refused = lock(&self.shared).as_ref().expect("it runs").refused.clone();
+        // Where another attempt with the account is under way, the wait for it is over at once: time stands still here.
+        let connect_limit = if password.is_some() { Duration::ZERO } else { CALL_LIMIT };
         Reach {
             via: entry.package.then_some(orareaper::config::Via::Package),
             connector: Some(Arc::new(ToBase {
@@ -227,15 +235,15 @@ impl Stage {
             target: Target {
                 name: Arc::clone(name),
                 driver: Driver::Thin,
-                connect: format!("//sim/{base}"),
-                login: Login::External,
+                connect,
+                login,
                 tns_admin: None,
                 mark: None,
             },
-            password: None,
-            accounts: Arc::default(),
+            password,
+            accounts: refused,
             leader: None,
-            connect_limit: CALL_LIMIT,
+            connect_limit,
             call_limit: CALL_LIMIT,
             kill_limit: KILL_LIMIT,
         }
@@ -315,6 +323,7 @@ impl Stage {
         let (rules, place) = self.rules(at, entry);
         assert_eq!(part.place, place, "it is another database");
         self.judge().entries[at] = Some(entry.clone());
+        lock(&self.shared).as_ref().expect("it runs").refused.look_again();
         // Somebody may have granted what was missing.
         self.judge().denied[at] = None;
         part.apply(Input::Reload(rules, self.settings(at, entry)));
@@ -327,6 +336,7 @@ impl Stage {
             return;
         };
         self.judge().entries[at] = None;
+        self.operators_lose(at);
         assert!(part.database().apply(Input::Stop).is_break());
         drop(part);
         // As the service does: whoever is removed may have acted until now.
@@ -345,6 +355,7 @@ impl Stage {
 
     /// Ends the daemon and all of its parts.
     pub(crate) fn end(&self) {
+        (0..self.setting.entries.len()).for_each(|at| self.operators_lose(at));
         let parts: Vec<_> = lock(&self.parts).iter_mut().map(Option::take).collect();
         drop(parts);
         *lock(&self.shared) = None;
@@ -393,6 +404,7 @@ impl Stage {
             self.pass(Duration::from_secs(seconds.unsigned_abs()));
         }
         part.apply(Input::Polled(polled));
+        self.operators_hear(part.at);
         part.hear();
     }
 
@@ -428,6 +440,7 @@ impl Stage {
         lock(&part.actors)[number] = Some(actor);
         part.tell_outcomes();
         part.apply(Input::Acted(number, answer));
+        self.operators_hear(part.at);
         part.hear();
         true
     }

@@ -15,6 +15,7 @@ use super::chance::Chance;
 use super::groups::GROUPS;
 use super::judge::Entry;
 use super::memory::{LostIntent, Sent, Told};
+use super::operators::BY_HAND;
 use super::setting::Setting;
 use super::stage::{Left, Stage};
 use super::statements::is_safe;
@@ -28,6 +29,11 @@ pub(crate) struct Summary {
     /// Statements that were a further rung of a ladder, and those of whom several were at work at once.
     pub(crate) escalations: usize,
     pub(crate) side_by_side: usize,
+    /// Orders by hand, and those of them that came to a statement.
+    pub(crate) orders: usize,
+    pub(crate) by_hand: usize,
+    /// Passwords that were refused.
+    pub(crate) refused: usize,
     /// A number that another run of the same seed comes to as well.
     pub(crate) trace: u64,
 }
@@ -39,6 +45,9 @@ impl Summary {
         self.turns += other.turns;
         self.escalations += other.escalations;
         self.side_by_side += other.side_by_side;
+        self.orders += other.orders;
+        self.by_hand += other.by_hand;
+        self.refused += other.refused;
         self.trace ^= other.trace;
     }
 }
@@ -58,6 +67,7 @@ impl Run {
             .iter()
             .map(|entry| Some(entry.says[0].clone()))
             .collect();
+        stage.write_passwords();
         stage.start(&entries);
         Run {
             stage,
@@ -70,13 +80,17 @@ impl Run {
         for _ in 0..turns {
             self.turn();
         }
-        if self.stage.one_in(8) {
+        let rests = if self.stage.setting.accounts.is_some() { 3 } else { 8 };
+        if self.stage.one_in(rests) {
             self.come_to_rest();
         }
         self.stage.end();
         let judge = self.stage.judge();
         let mut summary = self.summary;
         summary.statements = judge.sent.len();
+        summary.refused = self.stage.accounts().refusals();
+        summary.orders = judge.orders.len();
+        summary.by_hand = judge.orders.iter().filter(|order| order.sent).count();
         for (at, sent) in judge.sent.iter().enumerate() {
             let earlier = &judge.sent[..at];
             let again = earlier
@@ -156,6 +170,11 @@ impl Run {
             let paused = stage.judge().paused;
             stage.pause(!paused);
         }
+        if stage.one_in(8) {
+            stage.somebody_orders();
+        }
+        stage.operators_go_on();
+        stage.passwords_change();
         if stage.one_in(25) {
             self.restart();
         }
@@ -279,6 +298,7 @@ impl Run {
         stage.faults().iter_mut().for_each(super::faults::Faults::end);
         stage.join_all();
         stage.pause(false);
+        let refused = stage.settle_accounts();
         self.add_what_is_gone();
         for part in stage.all_parts() {
             let mut entry = stage.judge().entries[part.at].clone().expect("it is configured");
@@ -287,10 +307,17 @@ impl Run {
         }
         for _ in 0..12 {
             stage.pass(Duration::from_secs(60));
+            if let Some(but) = refused {
+                stage.all_others_log_off(but);
+            }
             while stage.everybody_s_turn_is_over() {}
         }
         for part in stage.all_parts() {
-            self.rest_at(part.at);
+            // An account that stays refused concerns nobody else.
+            let base = stage.judge().base_of[part.at];
+            if refused != Some(base) {
+                self.rest_at(part.at);
+            }
         }
     }
 
@@ -447,7 +474,7 @@ impl Stage {
     /// Anything.
     pub(crate) fn something_happens(&self) {
         let poll = self.setting.entries[0].says[0].poll;
-        let what = self.chance().between(0, 15);
+        let what = self.chance().between(0, 17);
         match what {
             0..=2 => {
                 let seconds = self.chance().some(1, poll);
@@ -473,6 +500,8 @@ impl Stage {
                 }
             }
             15 if self.one_in(8) => self.crash(false),
+            16 => self.somebody_orders(),
+            17 => self.operators_go_on(),
             _ => {}
         }
     }
@@ -481,17 +510,17 @@ impl Stage {
 /// What a memory comes to, in words that can be compared: budgets used up, and who is followed because of what.
 fn remembered(memory: &Memory, now: DateTime<Utc>) -> Vec<String> {
     let mut words = Vec::new();
-    for prefix in ["a", "b"] {
-        for number in 0..4 {
-            let name = format!("{prefix}{number}");
-            for hours in [1, 24] {
-                for mode in [RunMode::Enforce, RunMode::DryRun] {
-                    let is = |policy: &str, of: RunMode| of == mode && policy == name;
-                    let count = memory
-                        .ledger
-                        .count(now, TimeDelta::hours(hours), |entry| is(&entry.policy, entry.mode));
-                    words.push(format!("{name} {hours}h {}: {count}", mode.name()));
-                }
+    let of_policies = ["a", "b"]
+        .iter()
+        .flat_map(|prefix| (0..4).map(move |number| format!("{prefix}{number}")));
+    for name in of_policies.chain([BY_HAND.to_owned()]) {
+        for hours in [1, 24] {
+            for mode in [RunMode::Enforce, RunMode::DryRun] {
+                let is = |policy: &str, of: RunMode| of == mode && policy == name;
+                let count = memory
+                    .ledger
+                    .count(now, TimeDelta::hours(hours), |entry| is(&entry.policy, entry.mode));
+                words.push(format!("{name} {hours}h {}: {count}", mode.name()));
             }
         }
     }

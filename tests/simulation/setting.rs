@@ -9,6 +9,7 @@ use std::sync::Arc;
 use orareaper::config;
 use orareaper::policy::model::PolicySet;
 
+use super::accounts::AccountsSpec;
 use super::base::{Base, Endings};
 use super::chance::Chance;
 use super::groups::GROUPS;
@@ -65,6 +66,8 @@ impl EntrySpec {
 pub(crate) struct Setting {
     pub(crate) bases: Vec<BaseSpec>,
     pub(crate) entries: Vec<EntrySpec>,
+    /// The accounts that the entries log in with, where those have passwords.
+    pub(crate) accounts: Option<AccountsSpec>,
     /// Once in so many calls something happens meanwhile.
     pub(crate) restless: u64,
 }
@@ -221,6 +224,7 @@ impl Setting {
             // Two entries for one database.
             leads.push(0);
         }
+        let accounts = chance.one_in(10).then(|| AccountsSpec::draw(chance, &mut leads));
         let poll = *chance.pick(&[15, 60, 120]);
         let mut entries = Vec::new();
         for base in leads {
@@ -231,6 +235,7 @@ impl Setting {
         Setting {
             bases,
             entries,
+            accounts,
             restless: *chance.pick(&[10, 25, 60, 200]),
         }
     }

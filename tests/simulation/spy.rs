@@ -19,6 +19,7 @@ use orareaper::oracle::Error;
 
 use super::base::Key;
 use super::memory::{Begun, LostIntent, Told};
+use super::operators::{BY_HAND, ordered_by};
 use super::part::{Part, key_of};
 use super::stage::{Stage, Who};
 
@@ -170,13 +171,14 @@ impl<'a> Desk<'a> {
         }
     }
 
-    /// Whether the journal ends with this intent, whole.
-    fn is_on_disk(&self, id: u64) -> bool {
+    /// The journal's last record, if it is this intent, whole.
+    fn on_disk(&self, id: u64) -> Option<String> {
         let text = std::fs::read(&self.journal).expect("a journal");
         let tail = String::from_utf8_lossy(&text[text.len().saturating_sub(8192)..]).into_owned();
         let wanted = format!("\"id\":{id},");
         let last = tail.lines().last().unwrap_or_default();
-        tail.ends_with('\n') && last.contains("\"intent\"") && last.contains(&wanted)
+        let is_it = tail.ends_with('\n') && last.contains("\"intent\"") && last.contains(&wanted);
+        is_it.then(|| last.to_owned())
     }
 }
 
@@ -196,18 +198,25 @@ impl StepRecorder for Desk<'_> {
         }
         self.clerk.intend(intending)?;
         let id = intending.action_id;
-        assert!(self.is_on_disk(id), "intent {id} is not on the disk");
+        let record = self
+            .on_disk(id)
+            .unwrap_or_else(|| panic!("intent {id} is not on the disk"));
         let warrant = intending.warrant;
         let issued = warrant.issued().timestamp();
         {
             let mut judge = self.stage.judge();
             let (key, policy) = (key_of(warrant.key()), warrant.policy().name.to_string());
-            let taken = judge.memory[self.who.entry()].takes(&policy, key, issued);
+            let order = (policy == BY_HAND).then(|| ordered_by(&record));
+            let taken = match order {
+                Some(order) => judge.takes_order(order, self.who.entry(), key),
+                None => judge.memory[self.who.entry()].takes(&policy, key, issued),
+            };
             let (cycle, began) = taken.expect("a warrant that a cycle gave");
             let begun = Begun {
                 id,
                 key,
                 policy,
+                order,
                 enforces: warrant.mode() == RunMode::Enforce,
                 issued,
                 asked: began.asked,

@@ -16,10 +16,12 @@ use orareaper::clock::{Clock, Monotonic};
 use orareaper::daemon::pause::{Pause, clear, set};
 use orareaper::journal;
 
+use super::accounts::Accounts;
 use super::base::{Base, MIDNIGHT};
 use super::chance::Chance;
 use super::faults::{Faults, Strike};
 use super::judge::Judge;
+use super::operators::Operator;
 use super::part::{Part, Shared};
 use super::setting::Setting;
 use super::statements::Asked;
@@ -85,6 +87,8 @@ pub(crate) struct Stage {
     pub(crate) parts: Mutex<Vec<Option<Arc<Part>>>>,
     pub(crate) shared: Mutex<Option<Shared>>,
     stack: Mutex<Vec<Who>>,
+    operators: Mutex<Vec<Operator>>,
+    accounts: Mutex<Accounts>,
     /// So many more steps until the daemon crashes, if it is to.
     crashes_in: AtomicU64,
     crashed: Mutex<Option<Left>>,
@@ -143,6 +147,8 @@ impl Stage {
             setting,
             shared: Mutex::default(),
             stack: Mutex::default(),
+            operators: Mutex::default(),
+            accounts: Mutex::default(),
             crashes_in: AtomicU64::new(u64::MAX),
             crashed: Mutex::default(),
             failed: AtomicBool::new(false),
@@ -172,6 +178,15 @@ impl Stage {
         lock(&self.faults)
     }
 
+    /// The operators who wait for an answer.
+    pub(crate) fn operators(&self) -> MutexGuard<'_, Vec<Operator>> {
+        lock(&self.operators)
+    }
+
+    pub(crate) fn accounts(&self) -> MutexGuard<'_, Accounts> {
+        lock(&self.accounts)
+    }
+
     pub(crate) fn clock(&self) -> Arc<dyn Clock> {
         Arc::clone(&self.time) as Arc<dyn Clock>
     }
@@ -189,7 +204,12 @@ impl Stage {
     pub(crate) fn place(&self, connect: &str) -> (usize, Option<u32>) {
         let names: Vec<&str> = connect.trim_start_matches('/').split('/').collect();
         let bases = self.bases();
-        let base = bases.iter().position(|base| base.name == names[1]).expect("a database");
+        // A database may have several services, each with its name.
+        let name = names[1].split('_').next();
+        let base = bases
+            .iter()
+            .position(|base| Some(base.name) == name)
+            .expect("a database");
         let named = |name: &&str| bases[base].instances.iter().find(|instance| instance.name == *name);
         (base, names.get(2).and_then(named).map(|instance| instance.number))
     }
@@ -332,6 +352,12 @@ impl Stage {
         self.will_crash(None);
         *lock(&self.crashed) = Some(Left { bytes, torn });
         panic::resume_unwind(Box::new(Crash))
+    }
+
+    /// Somebody is found out in a call of which the daemon catches panics.
+    pub(crate) fn fails(&self, why: &str) -> ! {
+        self.failed.store(true, Ordering::Relaxed);
+        panic!("{why}")
     }
 
     /// What was caught on the way does not stop a crash.
