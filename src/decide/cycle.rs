@@ -286,6 +286,28 @@ impl Done {
         (self.outcome.counts() || self.sent) && self.hindrance.is_none()
     }
 
+    /// Whether it is known what the database answered.
+    pub(crate) fn is_accepted(&self) -> bool {
+        self.outcome != Outcome::Unknown
+    }
+
+    /// The session as it is followed from now on.
+    pub(crate) fn followed(self, state: FollowState) -> Followed {
+        let accepted = self.is_accepted();
+        Followed {
+            action_id: self.action_id,
+            policy: self.policy,
+            action: self.action,
+            mode: self.mode,
+            since: self.at,
+            sql_exec: self.sql_exec,
+            accepted,
+            certain: accepted,
+            was_killed: self.was_killed,
+            state,
+        }
+    }
+
     /// The action under way that it ends.
     #[must_use]
     pub(crate) fn begun(&self) -> Begun {
@@ -371,21 +393,7 @@ pub fn remember(memory: &mut Memory, done: Done) {
         .get(done.key)
         .is_some_and(|followed| followed.mode == RunMode::Enforce);
     if done.outcome.is_followed() && !(real && done.mode == RunMode::DryRun) {
-        memory.following.follow(
-            done.key,
-            Followed {
-                action_id: done.action_id,
-                policy: done.policy,
-                action: done.action,
-                mode: done.mode,
-                since: done.at,
-                sql_exec: done.sql_exec,
-                accepted: done.outcome != Outcome::Unknown,
-                certain: done.outcome != Outcome::Unknown,
-                was_killed: done.was_killed,
-                state: FollowState::Waiting,
-            },
-        );
+        memory.following.follow(done.key, done.followed(FollowState::Waiting));
     }
 }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::decide::cycle::Done;
 use crate::decide::in_force::RunMode;
 use crate::decide::outcome::Outcome;
-use crate::decide::verify::{FollowState, Followed, Following};
+use crate::decide::verify::{FollowState, Following};
 use crate::session::SessionKey;
 
 /// For each session its newest action, behind the newest accepted one where nobody knows whether the newest was sent.
@@ -41,32 +41,12 @@ impl OpenActions {
     /// Has all of them followed.
     pub(super) fn follow(self, following: &mut Following) {
         for (done, state) in self.0.into_values().flatten() {
-            following.follow(done.key, followed(done, state));
+            following.follow(done.key, done.followed(state));
         }
     }
 }
 
 /// Whether it goes on where a later action on the session turns out not to have been sent.
 fn is_in_force(done: &Done) -> bool {
-    is_accepted(done) && done.mode == RunMode::Enforce
-}
-
-fn is_accepted(done: &Done) -> bool {
-    done.outcome != Outcome::Unknown
-}
-
-fn followed(done: Done, state: FollowState) -> Followed {
-    let accepted = is_accepted(&done);
-    Followed {
-        action_id: done.action_id,
-        policy: done.policy,
-        action: done.action,
-        mode: done.mode,
-        since: done.at,
-        sql_exec: done.sql_exec,
-        accepted,
-        certain: accepted,
-        was_killed: done.was_killed,
-        state,
-    }
+    done.is_accepted() && done.mode == RunMode::Enforce
 }

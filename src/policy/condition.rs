@@ -136,6 +136,31 @@ impl Comparison {
         }
     }
 
+    /// The operator with its sides exchanged.
+    #[must_use]
+    pub(crate) const fn mirrored(self) -> Comparison {
+        match self {
+            Comparison::Less => Comparison::Greater,
+            Comparison::LessOrEqual => Comparison::GreaterOrEqual,
+            Comparison::Greater => Comparison::Less,
+            Comparison::GreaterOrEqual => Comparison::LessOrEqual,
+            Comparison::Equal | Comparison::NotEqual => self,
+        }
+    }
+
+    /// The operator that holds where this one does not.
+    #[must_use]
+    pub(crate) const fn opposite(self) -> Comparison {
+        match self {
+            Comparison::Equal => Comparison::NotEqual,
+            Comparison::NotEqual => Comparison::Equal,
+            Comparison::Less => Comparison::GreaterOrEqual,
+            Comparison::LessOrEqual => Comparison::Greater,
+            Comparison::Greater => Comparison::LessOrEqual,
+            Comparison::GreaterOrEqual => Comparison::Less,
+        }
+    }
+
     /// Whether two values in this order satisfy the operator.
     #[must_use]
     pub(crate) const fn holds(self, ordering: std::cmp::Ordering) -> bool {

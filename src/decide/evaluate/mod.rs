@@ -216,7 +216,7 @@ fn compare(snapshot: &Snapshot, left: &Operand, op: Comparison, right: &Operand)
         }),
         (Side::Text(one), Side::Text(two)) => Truths::all(rows, Truth::known(op.holds(one.cmp(two)))),
         (Side::Numbers(numbers, 1), Side::Number(number)) => by_number(numbers, rows, op, number),
-        (Side::Number(number), Side::Numbers(numbers, 1)) => by_number(numbers, rows, mirrored(op), number),
+        (Side::Number(number), Side::Numbers(numbers, 1)) => by_number(numbers, rows, op.mirrored(), number),
         (Side::Numbers(numbers, scale), Side::Number(number)) => Truths::from_fn(rows, |row| {
             numbers.get(row).map_or(Truth::Unknown, |value| {
                 Truth::known(op.holds(scaled(value, scale).cmp(&number)))
@@ -244,16 +244,6 @@ fn compare(snapshot: &Snapshot, left: &Operand, op: Comparison, right: &Operand)
 
 fn scaled(value: i64, scale: i64) -> i64 {
     value.saturating_mul(scale)
-}
-
-const fn mirrored(op: Comparison) -> Comparison {
-    match op {
-        Comparison::Equal | Comparison::NotEqual => op,
-        Comparison::Less => Comparison::Greater,
-        Comparison::LessOrEqual => Comparison::GreaterOrEqual,
-        Comparison::Greater => Comparison::Less,
-        Comparison::GreaterOrEqual => Comparison::LessOrEqual,
-    }
 }
 
 fn by_number(numbers: &Numbers, rows: usize, op: Comparison, number: i64) -> Truths {

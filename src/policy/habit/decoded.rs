@@ -204,6 +204,7 @@ mod tests {
     use crate::decide::evaluate::evaluate;
     use crate::decide::evaluate::truth::Truth;
     use crate::policy::check_condition;
+    use crate::policy::habit::tests::as_advised;
     use crate::policy::parse::parse_for;
     use crate::session::snapshot::{Cell, Snapshot, SnapshotSource};
 
@@ -258,14 +259,7 @@ mod tests {
             for not in ["", "not "] {
                 for wanted in ["Ab C", "Ab", "Ab-C"] {
                     let clause = format!("{not}initcap(module) {operator} '{wanted}'");
-                    let problem = parse_for(&clause, Aim::Acts).mistakes.remove(0);
-                    let hint = problem.hint.expect("a hint");
-                    let advice = hint
-                        .strip_prefix("write `")
-                        .and_then(|hint| hint.strip_suffix('`'))
-                        .expect(&hint);
-                    let mut better = clause.clone();
-                    better.replace_range(problem.at, advice);
+                    let better = as_advised(&clause, Aim::Acts);
                     let truths = evaluate(&check_condition(&better).expect(&better), &sessions);
                     for (row, value) in values.iter().enumerate() {
                         let meant = value.is_some_and(|value| ((initcap(value) == wanted) == equal) == not.is_empty());

@@ -14,7 +14,7 @@ pub(super) fn counterpart(left: &Sql, form: Predicate<'_>, aim: Aim) -> Option<S
     };
     let SqlKind::Call { name, arguments } = &left.kind else {
         return match &right.kind {
-            SqlKind::Call { .. } => counterpart(right, Predicate::Compare(linear::mirrored(operator), left), aim),
+            SqlKind::Call { .. } => counterpart(right, Predicate::Compare(operator.mirrored(), left), aim),
             _ => None,
         };
     };
@@ -60,7 +60,7 @@ mod tests {
     use crate::decide::evaluate::truth::Truth;
     use crate::policy::check_condition;
     use crate::policy::habit::Aim;
-    use crate::policy::parse::parse_for;
+    use crate::policy::habit::tests::as_advised;
     use crate::session::column::Column;
     use crate::session::snapshot::{Cell, Snapshot, SnapshotSource};
 
@@ -101,14 +101,7 @@ mod tests {
                     ("not ", Aim::Spares),
                 ] {
                     let clause = format!("{not}{name}(last_call_et, seconds_in_wait) {operator} 600");
-                    let problem = parse_for(&clause, aim).mistakes.remove(0);
-                    let hint = problem.hint.expect("a hint");
-                    let advice = hint
-                        .strip_prefix("write `")
-                        .and_then(|hint| hint.strip_suffix('`'))
-                        .expect(&hint);
-                    let mut better = clause.clone();
-                    better.replace_range(problem.at, advice);
+                    let better = as_advised(&clause, aim);
                     let truths = evaluate(&check_condition(&better).expect(&better), &sessions);
                     for (row, (one, other)) in pairs().into_iter().enumerate() {
                         let value = one

@@ -256,7 +256,7 @@ pub(super) fn counterpart(left: &Sql, form: Predicate<'_>, negated: bool) -> Opt
         Predicate::Compare(operator, right) => {
             let sum = Sum::of(left)?.add(&Sum::of(right)?, -1.0);
             let (column, factor) = one_column(&sum)?;
-            let operator = if factor < 0.0 { mirrored(operator) } else { operator };
+            let operator = if factor < 0.0 { operator.mirrored() } else { operator };
             let bound = literal(column, operator, bound(&sum, column, factor)?)?;
             Some(format!("{} {} {bound}", column.name(), operator.sql()))
         }
@@ -275,16 +275,5 @@ pub(super) fn counterpart(left: &Sql, form: Predicate<'_>, negated: bool) -> Opt
             Some(format!("{} {not}between {from} and {to}", column.name()))
         }
         Predicate::In(_) | Predicate::Like(..) | Predicate::Matches(_) | Predicate::Null | Predicate::Alone => None,
-    }
-}
-
-/// The operator with its sides exchanged.
-pub(super) const fn mirrored(operator: Comparison) -> Comparison {
-    match operator {
-        Comparison::Less => Comparison::Greater,
-        Comparison::LessOrEqual => Comparison::GreaterOrEqual,
-        Comparison::Greater => Comparison::Less,
-        Comparison::GreaterOrEqual => Comparison::LessOrEqual,
-        same @ (Comparison::Equal | Comparison::NotEqual) => same,
     }
 }

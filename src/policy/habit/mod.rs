@@ -297,3 +297,19 @@ fn unsupported(all: &[&Sql]) -> (&'static str, &'static str) {
         )
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::Aim;
+    use crate::policy::parse::parse_for;
+
+    /// A clause with the advice for its first mistake in the place of what that is about.
+    pub(super) fn as_advised(clause: &str, aim: Aim) -> String {
+        let problem = parse_for(clause, aim).mistakes.remove(0);
+        let hint = problem.hint.expect("a hint");
+        let advice = hint.strip_prefix("write `").and_then(|hint| hint.strip_suffix('`'));
+        let mut better = clause.to_owned();
+        better.replace_range(problem.at, advice.expect(&hint));
+        better
+    }
+}

@@ -162,7 +162,7 @@ pub(super) fn counterpart(left: &Sql, form: Predicate<'_>, negated: bool) -> Opt
         }
         Predicate::Compare(operator, right) if is_rounded(right) => {
             let rounded = Rounded::of(right)?;
-            rounded.written(&rounded.ends(super::linear::mirrored(operator), number(left)?)?)
+            rounded.written(&rounded.ends(operator.mirrored(), number(left)?)?)
         }
         Predicate::Between(low, high) if is_rounded(left) => {
             let rounded = Rounded::of(left)?;

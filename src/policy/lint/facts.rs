@@ -78,7 +78,7 @@ impl ColumnFacts {
             Condition::Compare { left, op, right } => match (left, right) {
                 (Operand::Column(column), Operand::Literal(value)) => self.compare(*column, *op, value, positive),
                 (Operand::Literal(value), Operand::Column(column)) => {
-                    self.compare(*column, mirrored(*op), value, positive);
+                    self.compare(*column, op.mirrored(), value, positive);
                 }
                 (Operand::Column(one), Operand::Column(other)) => {
                     self.null(*one, false);
@@ -98,7 +98,7 @@ impl ColumnFacts {
 
     fn compare(&mut self, column: Column, op: Comparison, value: &Constant, positive: bool) {
         self.null(column, false);
-        let op = if positive { op } else { opposite(op) };
+        let op = if positive { op } else { op.opposite() };
         if let Constant::Text(text) = value {
             match op {
                 Comparison::Equal => self.allow(column, BTreeSet::from([text.clone()])),
@@ -247,27 +247,5 @@ fn scaled(column: Column, value: &Constant) -> Option<i128> {
         Constant::Number(number) | Constant::Size(number) => Some(i128::from(*number)),
         Constant::Duration(seconds) => Some(i128::from(*seconds) * i128::from(column.per_second())),
         Constant::Text(_) => None,
-    }
-}
-
-const fn mirrored(op: Comparison) -> Comparison {
-    match op {
-        Comparison::Equal => Comparison::Equal,
-        Comparison::NotEqual => Comparison::NotEqual,
-        Comparison::Less => Comparison::Greater,
-        Comparison::LessOrEqual => Comparison::GreaterOrEqual,
-        Comparison::Greater => Comparison::Less,
-        Comparison::GreaterOrEqual => Comparison::LessOrEqual,
-    }
-}
-
-const fn opposite(op: Comparison) -> Comparison {
-    match op {
-        Comparison::Equal => Comparison::NotEqual,
-        Comparison::NotEqual => Comparison::Equal,
-        Comparison::Less => Comparison::GreaterOrEqual,
-        Comparison::LessOrEqual => Comparison::Greater,
-        Comparison::Greater => Comparison::LessOrEqual,
-        Comparison::GreaterOrEqual => Comparison::Less,
     }
 }

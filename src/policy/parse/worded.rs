@@ -12,17 +12,6 @@ use crate::session::column::{Column, Kind};
 /// How many words may stand between an operator and its value, which ends with the value: `greater than or equal to 5`.
 const FARTHEST: usize = 6;
 
-const fn opposite(operator: Comparison) -> Comparison {
-    match operator {
-        Comparison::Equal => Comparison::NotEqual,
-        Comparison::NotEqual => Comparison::Equal,
-        Comparison::Less => Comparison::GreaterOrEqual,
-        Comparison::LessOrEqual => Comparison::Greater,
-        Comparison::Greater => Comparison::LessOrEqual,
-        Comparison::GreaterOrEqual => Comparison::Less,
-    }
-}
-
 impl Parser<'_> {
     /// The mistake for a column without an operator after it.
     pub(super) fn no_operator(&self, column: Column) -> Mistake {
@@ -103,7 +92,7 @@ impl Parser<'_> {
 
     /// The comparison with the value that follows; with an example if none does.
     fn compared(&self, column: Column, operator: Comparison, at: usize, negated: bool) -> String {
-        let operator = if negated { opposite(operator) } else { operator };
+        let operator = if negated { operator.opposite() } else { operator };
         let value = self.after(at).find_map(|token| match (token, column.kind()) {
             (Token::Duration(seconds), _) | (Token::Number(seconds), Kind::Duration) => {
                 Some(Span(*seconds).in_full().to_string())
