@@ -17,6 +17,7 @@ mod folder;
 pub mod checks;
 pub mod columns_needed;
 pub mod decide;
+mod rows_needed;
 
 // Acting and recording.
 pub mod actuator;

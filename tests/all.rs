@@ -35,6 +35,7 @@ mod odd_files;
 mod outages;
 mod own_disk;
 mod parallel;
+mod part_of_the_sessions;
 mod permission;
 mod policy_test_command;
 mod practice;

@@ -63,11 +63,7 @@ fn poller(driver: Driver, server: &Server, limit: Duration) -> Poller {
 }
 
 fn needs() -> Needs {
-    Needs {
-        columns: Column::ALL.iter().copied().collect(),
-        resources: Vec::new(),
-        anew: false,
-    }
+    Needs::all_sessions(Column::ALL.iter().copied().collect(), Vec::new())
 }
 
 fn text(polled: &Polled, sid: i64, column: Column) -> Option<&str> {

@@ -159,6 +159,7 @@ fn cycle() -> CycleReport {
         taken_at: at(),
         steps: CycleStep::ALL.map(|step| (step, Duration::from_millis(7))).to_vec(),
         round_trips: 4,
+        sessions_read: 9,
         acting_beside: 1,
         budgets_unknown: true,
         instances: vec![InstanceReport {

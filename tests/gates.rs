@@ -53,11 +53,10 @@ fn polled(driver: Driver, scenario: &str, user: &str, service: &str) -> Polled {
         kill_limit: LIMIT,
     };
     let mut poller = Poller::new(reach, Arc::new(SystemClock::default()));
-    let needs = Needs {
-        columns: [Column::Connected, Column::Idle, Column::Temp].into_iter().collect(),
-        resources: Resource::ALL.to_vec(),
-        anew: false,
-    };
+    let needs = Needs::all_sessions(
+        [Column::Connected, Column::Idle, Column::Temp].into_iter().collect(),
+        Resource::ALL.to_vec(),
+    );
     let polled = poller.poll(&needs).unwrap_or_else(|error| panic!("{error}"));
     poller.close();
     *polled

@@ -83,11 +83,7 @@ fn polled(driver: Driver, scenario: &str, service: &str) -> Result<Polled, Error
     let server = Server::start(world, SocketAddr::from(([127, 0, 0, 1], 0))).expect("a free port");
     let reach = reach(target(driver, server.addr().port(), service, "reaper", "r"));
     let mut poller = Poller::new(reach, Arc::new(SystemClock::default()));
-    let needs = Needs {
-        columns: everything(),
-        resources: Resource::ALL.to_vec(),
-        anew: false,
-    };
+    let needs = Needs::all_sessions(everything(), Resource::ALL.to_vec());
     let polled = poller.poll(&needs).map(|polled| *polled);
     poller.close();
     polled

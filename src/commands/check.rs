@@ -16,6 +16,7 @@ use crate::decide::order::BY_HAND;
 use crate::oracle::capabilities::{Release, first_release, first_release_of_share};
 use crate::policy::model::{Exemption, Origin, Policy, PolicySet};
 use crate::quantity::{counted, policies};
+use crate::rows_needed;
 use crate::session::column::{Column, Columns, Source};
 use crate::session::snapshot::Snapshot;
 use crate::terminal::Detail;
@@ -142,7 +143,7 @@ fn with_passwords(file: &Path, mut problems: Vec<Diagnostic>, config: Option<&Co
     problems
 }
 
-/// With `--verbose`: where a policy is, and what it does.
+/// With `--verbose`: where a policy is, what it does, and which sessions are read for it.
 fn tell_policy(policy: &Policy) {
     say(&format!(
         "{}:{}: policy {} ({}, {})",
@@ -152,6 +153,11 @@ fn tell_policy(policy: &Policy) {
         policy.mode.name(),
         policy.action
     ));
+    let everything = Column::ALL.iter().copied().collect();
+    say(&match rows_needed::of(policy, everything, false) {
+        Ok(wanted) => format!("  of many sessions it reads {wanted}"),
+        Err(why) => format!("  it reads all sessions, however many there are: {why}"),
+    });
 }
 
 fn problem_at(origin: &Origin, severity: Severity, code: &'static str, message: String) -> Diagnostic {

@@ -267,11 +267,10 @@ impl DatabaseReader {
             why,
         };
         let set = &rules.set;
-        let needs = Needs {
-            columns: columns_needed::columns(set).union(with_counters(more)),
-            resources: columns_needed::resources(set),
-            anew: false,
-        };
+        let needs = Needs::all_sessions(
+            columns_needed::columns(set).union(with_counters(more)),
+            columns_needed::resources(set),
+        );
         let poller = self.poller.as_mut().map_err(|why| unread(why.clone()))?;
         let mut polled = match poller.poll(&needs) {
             Ok(polled) => polled,

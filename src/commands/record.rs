@@ -154,11 +154,7 @@ struct SnapshotTaker {
 impl SnapshotTaker {
     /// Takes one snapshot. `Some`: it failed, and the next attempt is after this pause. An error: another attempt is useless.
     fn take(&mut self, path: &Path) -> Result<Option<Duration>, ExitStatus> {
-        let needs = Needs {
-            columns: Column::ALL.iter().copied().collect(),
-            resources: Resource::ALL.to_vec(),
-            anew: false,
-        };
+        let needs = Needs::all_sessions(Column::ALL.iter().copied().collect(), Resource::ALL.to_vec());
         let polled = match self.poller.poll(&needs) {
             Ok(polled) => polled,
             Err(error) => {

@@ -8,9 +8,11 @@
 //! it, and everything else may be permitted ([`acting`]).
 
 mod acting;
+mod asked;
 mod by_hand;
 mod hanging;
 mod lead;
+mod needs;
 mod orders;
 mod refused;
 mod requests;
@@ -29,6 +31,7 @@ use crate::actuator::ending::Ending;
 use crate::clock::{Clock, Monotonic};
 use crate::columns_needed;
 use crate::daemon::backoff::Backoff;
+use crate::daemon::database::asked::AskedSelection;
 use crate::daemon::database::lead::{CHANGED, Lead, not_leading};
 use crate::daemon::database::orders::{Polling, Trouble};
 use crate::daemon::database::refused::LastRefusal;
@@ -149,6 +152,8 @@ pub struct DatabaseLoop {
     lead: Lead,
     /// The next snapshot begins with a probe of the database.
     anew: bool,
+    /// Whom the policies are about.
+    wanted: AskedSelection,
 }
 
 /// The threads of a database.
@@ -179,6 +184,7 @@ impl DatabaseLoop {
         let kin = Kin::new(&settings.siblings, &settings.name);
         let stagger = Some(settings.stagger).filter(|stagger| *stagger > Duration::ZERO);
         DatabaseLoop {
+            wanted: AskedSelection::of(&rules),
             settings,
             rules,
             memory,
@@ -243,6 +249,7 @@ impl DatabaseLoop {
                 return ControlFlow::Break(());
             }
             Input::Reload(rules, settings) => self.reload(rules, settings),
+            Input::Polled(Ok(polled)) if self.is_of_other_policies(&polled) => self.read_anew(),
             Input::Polled(Ok(mut polled)) => self.read(&mut polled),
             Input::Polled(Err(error)) => self.unreadable(&error),
             Input::Acted(worker, acted) => self.acted(worker, acted),
@@ -272,12 +279,7 @@ impl DatabaseLoop {
         if self.polling != Polling::Idle || self.gave_up || self.clock.now() < self.next_poll {
             return;
         }
-        let by_hand = self.requests.ask_for_columns(&self.memory.following);
-        let needs = Needs {
-            columns: columns_needed::columns(self.rules.set()).union(by_hand),
-            resources: columns_needed::resources(self.rules.set()),
-            anew: self.anew,
-        };
+        let needs = self.needs();
         let now = self.clock.now();
         if self.ask.send(needs).is_ok() {
             self.polling = Polling::Since(now);
@@ -310,6 +312,7 @@ impl DatabaseLoop {
         assert_eq!(self.settings.name, settings.name, "a database keeps its name");
         // A warrant of the old rules may be one that the new ones would not give: the next cycle decides anew.
         self.revoke(RELOADED);
+        self.wanted.reload(&rules);
         self.rules = rules;
         self.next_poll = self.next_poll.min(self.clock.now().plus(settings.poll));
         self.settings = settings;

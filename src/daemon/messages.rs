@@ -11,12 +11,13 @@ use chrono::{NaiveDate, TimeDelta};
 use crate::actuator::ending::Ending;
 use crate::checks::{Check, Id, State};
 use crate::clock::Monotonic;
+use crate::columns_needed;
 use crate::daemon::operator::{OperatorRequest, OrderStep};
 use crate::daemon::others::{OtherDaemon, ShownLock, others, own_lock};
 use crate::daemon::ranks::Leader;
 use crate::daemon::siblings::Siblings;
 use crate::daemon::standby::{ConnectionState, StandbyOrder};
-use crate::decide::cycle::Done;
+use crate::decide::cycle::{Done, Memory};
 use crate::decide::guard::Warrant;
 use crate::decide::in_force::DatabaseRules;
 use crate::decide::pressure::Readings;
@@ -25,6 +26,7 @@ use crate::oracle::access::Unreadable;
 use crate::oracle::capabilities::Capabilities;
 use crate::oracle::{Error, LeaderLock, TextForm};
 use crate::policy::pressure::Resource;
+use crate::rows_needed::{RowsNeeded, Selection};
 use crate::session::SessionKey;
 use crate::session::column::Columns;
 use crate::session::snapshot::Snapshot;
@@ -78,6 +80,32 @@ pub struct Needs {
     pub resources: Vec<Resource>,
     /// Whether the probe has to be repeated: after a reload, after a step of the database's clock, or when this daemon begins to lead.
     pub anew: bool,
+    /// The sessions that are needed; `None` if all are.
+    pub(crate) rows: Option<RowsNeeded>,
+}
+
+impl Needs {
+    /// All sessions, with these columns and resources.
+    #[must_use]
+    pub fn all_sessions(columns: Columns, resources: Vec<Resource>) -> Needs {
+        Needs {
+            columns,
+            resources,
+            anew: false,
+            rows: None,
+        }
+    }
+
+    /// What the policies of a database need beside what is remembered, if nothing is under way.
+    #[must_use]
+    pub fn of(rules: &DatabaseRules, memory: &Memory) -> Needs {
+        Needs {
+            columns: columns_needed::columns(rules.set()),
+            resources: columns_needed::resources(rules.set()),
+            anew: false,
+            rows: Some(RowsNeeded::of(&Arc::new(Selection::of(rules)), memory)),
+        }
+    }
 }
 
 /// A snapshot with what was read with it.
@@ -97,6 +125,8 @@ pub struct Polled {
     pub(crate) round_trips: u64,
     /// Needed views that could not be read, each once.
     pub(crate) unreadable: Vec<Unreadable>,
+    /// What the database answered to a query for a part of the sessions, if it did not take it.
+    pub(crate) refused_part: Option<String>,
     /// Why ages that are differences of DATEs are unknown, if they are.
     pub(crate) dates_fault: Option<String>,
     /// A warning that came with the login of the connection.
@@ -116,7 +146,13 @@ impl Polled {
         let notes = self.capabilities.notes.iter().cloned();
         let strangers = self.capabilities.strangers(&self.snapshot);
         let unreadable = self.unreadable.iter().map(Unreadable::check);
-        let all = dates.chain(warning).chain(notes);
+        let part = self.refused_part.iter().map(|answer| {
+            let found = format!(
+                "all sessions are read, because the query for those that the policies need was refused: {answer}"
+            );
+            Check::new(Id::View, "GV$SESSION", State::Note, found)
+        });
+        let all = dates.chain(warning).chain(notes).chain(part);
         let others = self.other_daemons_check();
         all.chain(strangers).chain(unreadable).chain(others).collect()
     }

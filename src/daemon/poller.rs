@@ -12,13 +12,12 @@ use std::time::Duration;
 use crate::actuator::way::probe;
 use crate::clock::{Clock, Monotonic};
 use crate::daemon::messages::{Input, Needs, Polled};
+use crate::daemon::part_reader::PartReader;
 use crate::daemon::reach::{Reach, SharedReach};
 use crate::oracle::access::{self, PolicyNeeds, Unreadable};
 use crate::oracle::capabilities::Capabilities;
 use crate::oracle::pressure::{Counters, read_pressure};
 use crate::oracle::probe::texts_as_bytes;
-use crate::oracle::read::read_snapshot;
-use crate::oracle::sql::Scope;
 use crate::oracle::{Class, ConnectSlot, Connection, Error, TextForm, panicked};
 use crate::session::SessionKey;
 
@@ -36,6 +35,8 @@ pub struct Poller {
     unknown: Option<(Box<dyn Connection>, Monotonic)>,
     /// Since when the texts of sessions are read as bytes, if they are.
     bytes_since: Option<Monotonic>,
+    /// Whether all sessions are read, or a part.
+    part: PartReader,
 }
 
 /// A connection with the results of its probe.
@@ -66,6 +67,7 @@ impl Poller {
             connected: None,
             unknown: None,
             bytes_since: None,
+            part: PartReader::default(),
         }
     }
 
@@ -170,7 +172,7 @@ impl Poller {
         let (connection, capabilities) = (&mut *connected.connection, &connected.capabilities);
         let began = self.clock.now();
         let trips = connection.round_trips();
-        let taken = read_snapshot(connection, needs.columns, capabilities, Scope::All, limit)?;
+        let taken = self.part.read(connection, needs, capabilities, limit)?;
         let (readings, more) = read_pressure(
             connection,
             &needs.resources,
@@ -194,6 +196,7 @@ impl Poller {
             took: self.clock.now().since(began),
             round_trips: connection.round_trips() - trips,
             dates_fault: taken.dates_fault,
+            refused_part: self.part.refused(needs).map(ToString::to_string),
             warning: connection.warning().map(str::to_owned),
             leader: self.reach.leader.as_ref().map(|leader| leader.lock),
         }))

@@ -4,6 +4,7 @@
 //! here reads a clock, a file or the network: the time is the snapshot's own. So a cycle can be tested as a table, replayed from
 //! a recording, and run by `plan` without a daemon, all with the same code.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -79,6 +80,14 @@ impl Memory {
         }
     }
 
+    /// INST_ID and SID of the sessions that the next snapshot has to show, if they are there.
+    #[must_use]
+    pub(crate) fn watched_seats(&self) -> BTreeSet<(u32, u32)> {
+        let acted_on = self.following.watched().chain(self.reported.watched());
+        let watched = acted_on.chain(self.rehearsals.watched()).chain(self.refills.watched());
+        watched.map(|key| (key.inst_id, key.sid)).collect()
+    }
+
     /// Forgets what a condition or a gate has lasted for. What was done stays.
     pub(crate) fn begin_anew(&mut self) {
         self.holds = Holds::default();
@@ -118,7 +127,7 @@ pub struct Cycle {
     /// What became of sessions that a dry run would have ended.
     pub(crate) aftermaths: Vec<Aftermath>,
     /// The candidates.
-    pub(crate) plan: Plan,
+    pub plan: Plan,
     /// The decisions and warrants.
     pub ruling: Ruling,
 }
@@ -320,7 +329,7 @@ impl Done {
     }
 
     /// The outcome of a warrant without a re-check: the session's SQL is taken from the snapshot.
-    pub(crate) fn seen_in(snapshot: &Snapshot, warrant: &Warrant, action_id: u64, outcome: Outcome) -> Done {
+    pub fn seen_in(snapshot: &Snapshot, warrant: &Warrant, action_id: u64, outcome: Outcome) -> Done {
         let sql_exec = snapshot.find(warrant.key()).and_then(|row| {
             Some((
                 snapshot.text(row, Column::SqlId)?.to_owned(),

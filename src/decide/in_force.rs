@@ -392,7 +392,7 @@ impl DatabaseRules {
 
     /// The policies.
     #[must_use]
-    pub(crate) fn set(&self) -> &Arc<PolicySet> {
+    pub fn set(&self) -> &Arc<PolicySet> {
         &self.set
     }
 

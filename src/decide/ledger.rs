@@ -191,10 +191,15 @@ impl Reported {
         self.0.entry(Arc::clone(policy)).or_default().insert(key);
     }
 
+    /// The sessions that the next snapshot has to show, if they are there.
+    pub(crate) fn watched(&self) -> impl Iterator<Item = SessionKey> + '_ {
+        self.0.values().flatten().copied()
+    }
+
     /// Forgets sessions that are gone.
     pub(crate) fn keep_only(&mut self, snapshot: &Snapshot) {
         for keys in self.0.values_mut() {
-            keys.retain(|key| snapshot.find(*key).is_some() || !snapshot.is_complete(key.inst_id));
+            keys.retain(|key| snapshot.find(*key).is_some() || !snapshot.shows(*key));
         }
     }
 }

@@ -29,6 +29,7 @@ use crate::decide::under_way::UnderWay;
 use crate::decide::verify::{Followed, Following};
 use crate::policy::model::{Action, OrderKey, Policy, PolicySet};
 use crate::session::SessionKey;
+use crate::session::census::{SessionKind, kinds};
 use crate::session::column::Column;
 use crate::session::snapshot::Snapshot;
 
@@ -380,6 +381,12 @@ fn held(policy: &Policy, snapshot: &Snapshot, situation: &Situation<'_>, key: Se
 
 fn user_sessions(snapshot: &Snapshot) -> BTreeMap<u32, usize> {
     let mut count = BTreeMap::new();
+    if snapshot.counted().is_some() {
+        for users in kinds(snapshot).filter(SessionKind::are_users) {
+            enter(&mut count, users.inst_id, users.sessions);
+        }
+        return count;
+    }
     let Some(types) = snapshot.texts(Column::Type) else {
         return count;
     };

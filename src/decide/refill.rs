@@ -273,17 +273,26 @@ impl Refills {
         self.last = self.last.map(|last| later(last, step));
     }
 
+    /// The sessions that the next snapshot has to show, if they are there.
+    pub(crate) fn watched(&self) -> impl Iterator<Item = SessionKey> + '_ {
+        let open = self.awaited.iter().filter(|awaited| awaited.gone.is_none());
+        open.map(|awaited| awaited.ended.key)
+    }
+
+    /// Since when the next snapshot has to show all logins, if it has to.
+    #[must_use]
+    pub(crate) fn logins_since(&self) -> Option<DateTime<Utc>> {
+        let since = |awaited: &Awaited| later(awaited.ended.at, -awaited.forward);
+        self.awaited.iter().map(since).min()
+    }
+
     /// Finds sessions that came back among the logins of a snapshot. A login counts once, for each policy and mode for the session
     /// of its group that was ended first.
     pub(crate) fn observe(&mut self, snapshot: &Snapshot, now: DateTime<Utc>) -> Vec<Return> {
         self.awaited.retain(|awaited| !awaited.is_over(now));
         self.returns.retain(|back| now - back.at < REMEMBERED);
         self.see_who_is_gone(snapshot, now);
-        let since = self
-            .awaited
-            .iter()
-            .map(|awaited| later(awaited.ended.at, -awaited.forward))
-            .fold(now, DateTime::min);
+        let since = self.logins_since().map_or(now, |since| since.min(now));
         let offset = snapshot.clock().map_or(0, |clock| clock.utc_offset);
         let earliest = since.timestamp().saturating_add(i64::from(offset));
         self.logins.retain(|key, _| key.logon_time.0 >= earliest);
@@ -376,8 +385,14 @@ impl Refills {
             .collect();
         for awaited in &mut waiting {
             let key = awaited.ended.key;
-            let is_gone = awaited.ended.mode == RunMode::DryRun || !there.contains(&key);
-            if snapshot.is_complete(key.inst_id) && is_gone {
+            let assumed = awaited.ended.mode == RunMode::DryRun;
+            let is_known = if assumed {
+                snapshot.is_complete(key.inst_id)
+            } else {
+                snapshot.shows(key)
+            };
+            let is_gone = assumed || !there.contains(&key);
+            if is_known && is_gone {
                 let after = self.last.unwrap_or(awaited.ended.at).max(awaited.ended.at);
                 awaited.gone = Some(Gone { after, before: now });
             }

@@ -104,7 +104,7 @@ impl Rehearsed {
             return Some((Afterwards::Lost, after));
         }
         self.unwatched |= !unbroken;
-        let row = snapshot.is_complete(key.inst_id).then(|| snapshot.find(key));
+        let row = snapshot.shows(key).then(|| snapshot.find(key));
         match row {
             Some(Some(row)) => {
                 self.unwatched = false;
@@ -237,6 +237,11 @@ impl Rehearsals {
             }
         }
         rehearsals
+    }
+
+    /// The sessions that the next snapshot has to show, if they are there.
+    pub(crate) fn watched(&self) -> impl Iterator<Item = SessionKey> + '_ {
+        self.watched.keys().map(|(_, key)| *key)
     }
 
     /// Something really acts on a session: what becomes of it tells nothing about a dry run.

@@ -373,6 +373,19 @@ impl Following {
             .count()
     }
 
+    /// The sessions that the next snapshot has to show, if they are there.
+    pub(crate) fn watched(&self) -> impl Iterator<Item = SessionKey> + '_ {
+        let spared = self.spared.keys().map(|(_, _, key)| *key);
+        self.sessions.keys().chain(self.attempts.keys()).copied().chain(spared)
+    }
+
+    /// Whether nobody knows of some kill whether it was sent: other sessions than its own may show that ([`may_carry_it_out`]).
+    #[must_use]
+    pub(crate) fn is_any_uncertain(&self) -> bool {
+        let mut followed = self.sessions.values();
+        followed.any(|followed| followed.mode == RunMode::Enforce && !followed.certain)
+    }
+
     /// Compares the snapshot with all followed sessions; each proof is returned once. `patience` gives how long a session is followed,
     /// at least [`DEADLINE`].
     pub(crate) fn verify(
@@ -382,9 +395,8 @@ impl Following {
         patience: impl Fn(&Followed) -> TimeDelta,
     ) -> Vec<Verification> {
         let mut proved = Vec::new();
-        let lives = |key: &SessionKey| {
-            !snapshot.is_complete(key.inst_id) || snapshot.find(*key).is_some() || may_be_there(*key, snapshot)
-        };
+        let lives =
+            |key: &SessionKey| !snapshot.shows(*key) || snapshot.find(*key).is_some() || may_be_there(*key, snapshot);
         let remembered = |attempts: &SessionAttempts| now - attempts.at < REMEMBERED;
         self.attempts.retain(|key, attempts| lives(key) && remembered(attempts));
         self.spared
@@ -398,7 +410,7 @@ impl Following {
                 FollowState::Asked => REMEMBERED.max(DEADLINE),
             };
             let overdue = now - followed.since >= limit;
-            let seen = snapshot.is_complete(key.inst_id) && (row.is_some() || !may_be_there(*key, snapshot));
+            let seen = snapshot.shows(*key) && (row.is_some() || !may_be_there(*key, snapshot));
             // Whatever the answer was: the statement arrived.
             followed.certain |= !followed.was_killed && row.is_some_and(|row| snapshot.is_killed(row));
             let proof = if seen {

@@ -113,11 +113,7 @@ impl Examination<'_> {
     /// Looks at all of it. Whether the database could be read.
     fn look(&mut self, reach: &Reach) -> bool {
         let mut poller = Poller::new(reach.clone(), Arc::new(self.clock));
-        let needs = Needs {
-            columns: columns_needed::columns(self.set),
-            resources: columns_needed::resources(self.set),
-            anew: false,
-        };
+        let needs = Needs::all_sessions(columns_needed::columns(self.set), columns_needed::resources(self.set));
         let polled = poller.poll(&needs);
         let acts = match &polled {
             Ok(polled) => self.understood(reach, &mut poller, polled, &needs),

@@ -20,7 +20,7 @@ use crate::event::Event;
 use crate::event::outlook::{BudgetReport, LingeringReport, PendingReport, marks};
 use crate::policy::model::{PolicySet, Protection};
 use crate::policy::pressure::Resource;
-use crate::session::column::Column;
+use crate::session::census::kinds;
 use crate::session::snapshot::Snapshot;
 use crate::words::words;
 
@@ -160,6 +160,8 @@ pub struct CycleReport {
     pub steps: Vec<(CycleStep, Duration)>,
     /// Round trips to the database since the previous report.
     pub round_trips: u64,
+    /// The sessions that were read; the others were counted by the database.
+    pub sessions_read: usize,
     /// All instances in the snapshot.
     pub instances: Vec<InstanceReport>,
     /// Sessions by instance, type and status.
@@ -254,6 +256,7 @@ impl CycleReport {
             taken_at: now.unwrap_or_default(),
             steps: Vec::new(),
             round_trips: 0,
+            sessions_read: snapshot.rows(),
             instances: instances(snapshot, readings, (set, in_force), &memory.following),
             sessions: sessions(snapshot),
             policies: in_force
@@ -301,11 +304,10 @@ fn instances(
 
 fn sessions(snapshot: &Snapshot) -> Vec<SessionCount> {
     let mut counts: BTreeMap<(u32, TypeLabel, StatusLabel), usize> = BTreeMap::new();
-    for row in 0..snapshot.rows() {
-        if let Some(inst_id) = snapshot.id(row, Column::InstId) {
-            let session_type = TypeLabel::of(snapshot.text(row, Column::Type));
-            let status = StatusLabel::of(snapshot.text(row, Column::Status));
-            *counts.entry((inst_id, session_type, status)).or_insert(0) += 1;
+    for kind in kinds(snapshot) {
+        if let Some(inst_id) = kind.inst_id {
+            let labels = (inst_id, TypeLabel::of(kind.session_type), StatusLabel::of(kind.status));
+            *counts.entry(labels).or_insert(0) += kind.sessions;
         }
     }
     let count = |((inst_id, session_type, status), count)| SessionCount {

@@ -67,6 +67,7 @@ pub struct Metrics {
     acting_beside: Arc<Family<AtomicI64, 1>>,
     budgets_unknown: Arc<Family<AtomicI64, 1>>,
     round_trips: Arc<Family<AtomicU64, 1>>,
+    sessions_read: Arc<Family<AtomicI64, 1>>,
     driver_errors: Arc<Family<AtomicU64, 2>>,
     journal_errors: IntCounter,
     notifications: Arc<Family<AtomicU64, 2>>,
@@ -140,6 +141,8 @@ impl Maker {
 }
 
 const HANGING: &str = "Connections for actions that hang in a call of the driver.";
+const RELOADED: &str = "1 if the last load of configuration and policies succeeded, else 0.";
+const SESSIONS_READ: &str = "Sessions in the newest snapshot; the others were only counted by the database.";
 const OTHERS: &str = "Other daemons that may act on the database at the same time as this one.";
 const WEB_CONFIG: &str =
     "1 if the web configuration, its certificates and users are in force as the files are, else 0.";
@@ -202,10 +205,7 @@ impl Metrics {
             last_cycle: make.family("last_cycle_timestamp_seconds", completed, ["database"]),
             database_info: make.register(DatabaseInfo::new()),
             policies_loaded: make.one("policies_loaded", "Policies in force."),
-            reload_success: make.one(
-                "reload_success",
-                "1 if the last load of configuration and policies succeeded, else 0.",
-            ),
+            reload_success: make.one("reload_success", RELOADED),
             web_reload_success: make.success("web_config_reload_success", WEB_CONFIG),
             paused: make.one("paused", paused),
             acting: make.family("acting_connection", acting, ["database", "inst_id"]),
@@ -214,6 +214,7 @@ impl Metrics {
             acting_beside: make.family("other_acting_daemons", OTHERS, ["database"]),
             budgets_unknown: make.family("budgets_unknown", unknown, ["database"]),
             round_trips: make.family("driver_round_trips_total", "Round trips to the database.", ["database"]),
+            sessions_read: make.family("snapshot_sessions", SESSIONS_READ, ["database"]),
             driver_errors: make.family("driver_errors_total", errors, ["database", "class"]),
             journal_errors: make.register(IntCounter::with_opts(opts("journal_errors_total", journal))),
             notifications: make.family("notifications_total", told, ["receiver", "result"]),
@@ -347,6 +348,7 @@ impl Metrics {
         self.cycle_duration.retain(|[database, _]| names(database));
         self.last_cycle.retain(|[database]| names(database));
         self.round_trips.retain(|[database]| names(database));
+        self.sessions_read.retain(|[database]| names(database));
         self.driver_errors.retain(|[database, _]| names(database));
         self.policy_matches.retain(|[database, policy]| runs(database, policy));
         let runs_so = |database: &str, policy: &str, mode: &str| {
@@ -529,6 +531,9 @@ impl Metrics {
                 .observe(took.as_secs_f64());
         }
         self.round_trips.with([database]).inc_by(report.round_trips);
+        self.sessions_read
+            .with([database])
+            .set(i64::try_from(report.sessions_read).unwrap_or(i64::MAX));
         // Millisecond precision is exact in a double for many thousand years.
         let seconds = at.timestamp_millis() as f64 / 1000.0;
         self.last_cycle.with([database]).set(seconds);

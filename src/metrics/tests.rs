@@ -65,6 +65,7 @@ fn cycle(instances: &[u32]) -> CycleReport {
         taken_at: at(),
         steps: vec![(CycleStep::Read, Duration::from_millis(7))],
         round_trips: 4,
+        sessions_read: 9,
         instances: instances
             .iter()
             .map(|inst_id| InstanceReport {
@@ -151,6 +152,7 @@ fn a_cycle_sets_the_values_of_its_snapshot() {
         r#"orareaper_suspended_groups{database="prod",mode="enforce",policy="idle"} 1"#,
         r#"orareaper_respawns_total{database="prod",mode="enforce",policy="idle"} 0"#,
         r#"orareaper_driver_round_trips_total{database="prod"} 8"#,
+        r#"orareaper_snapshot_sessions{database="prod"} 9"#,
         // 2026-11-22T10:00:00.5Z.
         r#"orareaper_last_cycle_timestamp_seconds{database="prod"} 1795341600.5"#,
         r#"orareaper_cycle_duration_seconds_bucket{database="prod",step="read",le="0.005"} 0"#,

@@ -17,6 +17,7 @@ use crate::policy::model::{Action, DisconnectClause, KillClause};
 use crate::policy::pressure::{Resource, Threshold};
 use crate::quantity::Span;
 use crate::session::SessionKey;
+use crate::session::census::kinds;
 use crate::session::column::{Column, Columns, Source};
 use crate::session::snapshot::Snapshot;
 
@@ -538,9 +539,8 @@ impl Capabilities {
     #[must_use]
     pub(crate) fn strangers(&self, sessions: &Snapshot) -> Option<Check> {
         let known = self.containers_of_accounts.as_ref()?;
-        let con_ids = sessions.numbers(Column::ConId)?;
-        let all: BTreeSet<u32> = (0..sessions.rows())
-            .filter_map(|row| u32::try_from(con_ids.get(row)?).ok())
+        let con_ids = kinds(sessions).filter_map(|kind| kind.con_id);
+        let all: BTreeSet<u32> = con_ids
             .filter(|con_id| *con_id > 1 && !known.contains(con_id))
             .collect();
         let list: Vec<String> = all.iter().map(u32::to_string).collect();

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 /// A call's time limit, counted from its beginning.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Deadline {
+pub(crate) struct Deadline {
     began: Instant,
     limit: Duration,
 }
@@ -18,7 +18,7 @@ impl Deadline {
         clippy::disallowed_methods,
         reason = "measures how long a driver takes; decides nothing about a session"
     )]
-    pub(super) fn begin(limit: Duration) -> Deadline {
+    pub(crate) fn begin(limit: Duration) -> Deadline {
         Deadline {
             began: Instant::now(),
             limit,
@@ -26,14 +26,14 @@ impl Deadline {
     }
 
     /// The time that is left; `None` when it has passed.
-    pub(super) fn left(&self) -> Option<Duration> {
+    pub(crate) fn left(&self) -> Option<Duration> {
         self.limit
             .checked_sub(self.began.elapsed())
             .filter(|left| !left.is_zero())
     }
 
     /// The whole limit.
-    pub(super) fn limit(&self) -> Duration {
+    pub(crate) fn limit(&self) -> Duration {
         self.limit
     }
 }

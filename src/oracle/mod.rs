@@ -16,7 +16,7 @@ pub(crate) mod account;
 pub mod capabilities;
 mod connect;
 mod connect_string;
-mod deadline;
+pub(crate) mod deadline;
 pub(crate) mod decoy;
 pub(crate) mod error;
 mod expendable;

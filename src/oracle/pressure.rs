@@ -21,6 +21,7 @@ use crate::oracle::read::SnapshotReader;
 use crate::oracle::sql::{self, Scope};
 use crate::oracle::{Cell, Query};
 use crate::policy::pressure::Resource;
+use crate::session::census::{SessionKind, kinds};
 use crate::session::column::Column;
 use crate::session::snapshot::Snapshot;
 
@@ -123,13 +124,12 @@ impl Gauging<'_> {
         complete.map(|instance| instance.inst_id).collect()
     }
 
-    /// Counts sessions of the snapshot, instance by instance.
-    fn count(&self, of_kind: impl Fn(&Snapshot, usize) -> bool) -> HashMap<u32, i64> {
+    /// Counts sessions of the database, instance by instance.
+    fn count(&self, is_counted: impl Fn(&SessionKind<'_>) -> bool) -> HashMap<u32, i64> {
         let mut counts: HashMap<u32, i64> = self.complete().into_iter().map(|inst_id| (inst_id, 0)).collect();
-        for row in (0..self.snapshot.rows()).filter(|row| of_kind(self.snapshot, *row)) {
-            let inst_id = self.snapshot.id(row, Column::InstId);
-            if let Some(count) = inst_id.and_then(|inst_id| counts.get_mut(&inst_id)) {
-                *count += 1;
+        for kind in kinds(self.snapshot).filter(is_counted) {
+            if let Some(count) = kind.inst_id.and_then(|inst_id| counts.get_mut(&inst_id)) {
+                *count = count.saturating_add(i64::try_from(kind.sessions).unwrap_or(i64::MAX));
             }
         }
         counts
@@ -154,9 +154,7 @@ impl Gauging<'_> {
 
     /// User sessions in a call. They have no limit.
     fn active_sessions(&mut self) {
-        let active = self.count(|snapshot, row| {
-            snapshot.text(row, Column::Status) == Some("ACTIVE") && snapshot.text(row, Column::Type) == Some("USER")
-        });
+        let active = self.count(|kind| kind.status == Some("ACTIVE") && kind.are_users());
         for (inst_id, used) in active {
             let reading = Reading { used, limit: None };
             self.readings.set(inst_id, Resource::ActiveSessions, reading);
@@ -218,7 +216,7 @@ impl Gauging<'_> {
             );
             return Ok(());
         }
-        let counts = self.count(|snapshot, row| snapshot.id(row, Column::ConId) == own);
+        let counts = self.count(|kind| kind.con_id == own);
         self.read_parameters(Resource::Sessions)?;
         for (inst_id, used) in counts {
             let limit = self.parameter(inst_id, "sessions");
@@ -230,9 +228,7 @@ impl Gauging<'_> {
     /// Sessions of this PDB that are in a transaction. TRANSACTIONS limits the whole CDB.
     fn transactions_of_pdb(&mut self) {
         let own = self.own_container();
-        let counts = self.count(|snapshot, row| {
-            snapshot.text(row, Column::Taddr).is_some() && snapshot.id(row, Column::ConId) == own
-        });
+        let counts = self.count(|kind| kind.in_transaction && kind.con_id == own);
         for (inst_id, used) in counts {
             self.readings
                 .set(inst_id, Resource::Transactions, Reading { used, limit: None });

@@ -8,6 +8,8 @@
 //! exist or is not granted is left out: its columns are unknown, which spares.
 
 mod other_views;
+mod seen;
+mod selected;
 
 use std::collections::HashSet;
 use std::ops::ControlFlow;
@@ -20,9 +22,11 @@ use crate::oracle::capabilities::{Capabilities, Container, dates_fault};
 use crate::oracle::deadline::Deadline;
 use crate::oracle::error::{Class, Error};
 use crate::oracle::probe::{id, number, text, texts_as_bytes, time};
+use crate::oracle::read::seen::SeenRows;
 use crate::oracle::sql::{self, Scope};
 use crate::oracle::{Cell, Connection, Query, TextForm, collect, reading, text_form};
 use crate::quantity::Elapsed;
+use crate::rows_needed::{RowsNeeded, WantedRows};
 use crate::session::SessionKey;
 use crate::session::column::{Column, Columns, Kind, Source};
 use crate::session::snapshot::{Instance, Joining, MAX_ROWS, Snapshot, SnapshotClock, SnapshotSource, TooManySessions};
@@ -59,7 +63,7 @@ pub(crate) fn read_snapshot(
     limit: Duration,
 ) -> Result<TakenSnapshot, Error> {
     let deadline = Deadline::begin(limit);
-    match read_once(connection, wanted, capabilities, scope, limit) {
+    match read_once(connection, wanted, capabilities, (scope, None), limit) {
         Err(error)
             if error.is_of_a_text()
                 && scope != Scope::All
@@ -68,17 +72,31 @@ pub(crate) fn read_snapshot(
         {
             let left = deadline.left().ok_or(error)?;
             let as_bytes = texts_as_bytes(connection, capabilities, left)?;
-            read_once(connection, wanted, &as_bytes, scope, left)
+            read_once(connection, wanted, &as_bytes, (scope, None), left)
         }
         answer => answer,
     }
+}
+
+/// Reads a snapshot of the sessions that are needed, and the number of all; or all sessions, where that is less work.
+///
+/// # Errors
+/// As [`read_snapshot`].
+pub(crate) fn read_selected(
+    connection: &mut dyn Connection,
+    columns: Columns,
+    capabilities: &Capabilities,
+    rows: (&RowsNeeded, &WantedRows),
+    limit: Duration,
+) -> Result<TakenSnapshot, Error> {
+    read_once(connection, columns, capabilities, (Scope::All, Some(rows)), limit)
 }
 
 fn read_once(
     connection: &mut dyn Connection,
     wanted: Columns,
     capabilities: &Capabilities,
-    scope: Scope,
+    (scope, rows): (Scope, Option<(&RowsNeeded, &WantedRows)>),
     limit: Duration,
 ) -> Result<TakenSnapshot, Error> {
     let wanted = wanted.union(ALWAYS.into_iter().collect());
@@ -89,7 +107,16 @@ fn read_once(
     };
     let mut reader = SnapshotReader::new(connection, capabilities, scope, limit);
     let before = reader.instances()?;
-    let builder = reader.sessions(Snapshot::inputs(wanted))?;
+    let clock = clock_of(&before);
+    let inputs = Snapshot::inputs(wanted);
+    let selected = match rows {
+        Some(rows) => reader.selected_sessions(inputs, rows, clock)?,
+        None => None,
+    };
+    let (builder, selected) = match selected {
+        Some((builder, selected)) => (builder, Some(selected)),
+        None => (reader.sessions(inputs)?, None),
+    };
     let after = if capabilities.cluster {
         reader.instances()?
     } else {
@@ -101,7 +128,6 @@ fn read_once(
         Scope::One { inst_id, .. } => Some((inst_id, true)),
     };
     let joining = {
-        let clock = clock_of(&before);
         let ids = builder.instances_seen.clone();
         let is_seen = |inst_id: u32| match seen {
             None => ids.contains(&inst_id),
@@ -111,7 +137,7 @@ fn read_once(
         if scope == Scope::All {
             reader.leave_out_where_pdb_is_closed(&mut instances)?;
         }
-        builder.rows.finish(clock, instances)
+        builder.rows.finish(clock, instances).with(selected)
     };
     let snapshot = reader.join(joining, wanted)?;
     Ok(TakenSnapshot {
@@ -141,11 +167,16 @@ fn dates_fault_of(sessions: &Snapshot, capabilities: &Capabilities) -> Option<St
         .filter(|server| (server.coordinator_inst_id, server.coordinator_sid) == (own.inst_id, own.sid))
         .map(|server| (server.inst_id, server.sid))
         .collect();
-    let elsewhere = (0..sessions.rows()).find_map(|row| {
-        let logon_time = sessions.number(row, Column::LogonTime)?;
-        let seat = (sessions.id(row, Column::InstId)?, sessions.id(row, Column::Sid)?);
-        let too_early = servers.contains(&seat) && logon_time < own.logon_time.0 - SLACK;
-        (logon_time > now + SLACK || too_early).then_some(seat.0)
+    let counted = sessions.counted().unwrap_or_default().iter();
+    let mut ahead = counted.filter(|alike| alike.last_logon.is_some_and(|logon| logon.0 > now + SLACK));
+    let ahead = ahead.next().map(|alike| alike.inst_id);
+    let elsewhere = ahead.or_else(|| {
+        (0..sessions.rows()).find_map(|row| {
+            let logon_time = sessions.number(row, Column::LogonTime)?;
+            let seat = (sessions.id(row, Column::InstId)?, sessions.id(row, Column::Sid)?);
+            let too_early = servers.contains(&seat) && logon_time < own.logon_time.0 - SLACK;
+            (logon_time > now + SLACK || too_early).then_some(seat.0)
+        })
     })?;
     Some(dates_fault(&format!(
         "SYSDATE does not agree with the LOGON_TIME of sessions on instance {elsewhere}"
@@ -267,9 +298,20 @@ pub(super) struct SnapshotReader<'r> {
 struct SessionRows {
     rows: crate::session::snapshot::SnapshotBuilder,
     instances_seen: HashSet<u32>,
+    /// Where only a part is read: what the rows show of other rows that are needed.
+    seen: SeenRows,
 }
 
 impl SessionRows {
+    /// No session yet.
+    fn of(columns: &[Column]) -> SessionRows {
+        SessionRows {
+            rows: Snapshot::builder(SnapshotSource::Live, columns),
+            instances_seen: HashSet::new(),
+            seen: SeenRows::of(columns),
+        }
+    }
+
     fn rows(&self) -> usize {
         self.rows.rows()
     }
@@ -348,25 +390,46 @@ impl<'r> SnapshotReader<'r> {
     fn sessions(&mut self, wanted: Columns) -> Result<SessionRows, Error> {
         let form = self.capabilities.texts;
         let (query, columns) = sql::sessions(wanted, self.capabilities.columns, self.scope, form);
-        let left = self.left(&query)?;
-        let mut builder = Snapshot::builder(SnapshotSource::Live, &columns);
+        let mut rows = SessionRows::of(&columns);
         let inst_id_at = columns.iter().position(|column| *column == Column::InstId);
-        let mut instances_seen = HashSet::new();
+        self.fetch(&query, &columns, |row| {
+            rows.instances_seen.extend(inst_id_at.and_then(|at| id(row, at)));
+            rows.rows.push_row(row)
+        })?;
+        Ok(rows)
+    }
+
+    /// Adds the sessions of a query that are not there yet.
+    fn fetch_sessions(&mut self, query: &Query, columns: &[Column], rows: &mut SessionRows) -> Result<(), Error> {
+        self.fetch(query, columns, |row| match rows.seen.note(row) {
+            true => rows.rows.push_row(row),
+            false => Ok(()),
+        })
+    }
+
+    /// Hands on the rows of a query of GV$SESSION, texts as texts whatever form they come in.
+    fn fetch(
+        &mut self,
+        query: &Query,
+        columns: &[Column],
+        mut take: impl FnMut(&[Cell<'_>]) -> Result<(), TooManySessions>,
+    ) -> Result<(), Error> {
+        let left = self.left(query)?;
+        let form = self.capabilities.texts;
         let mut too_many = None;
         let is_text: Vec<bool> = columns
             .iter()
             .map(|column| column.kind() == Kind::Text && !column.is_raw())
             .collect();
-        self.connection.query(&query, left, &mut |row| {
-            instances_seen.extend(inst_id_at.and_then(|at| id(row, at)));
-            let pushed = match form {
-                TextForm::Text => builder.push_row(row),
+        self.connection.query(query, left, &mut |row| {
+            let taken = match form {
+                TextForm::Text => take(row),
                 TextForm::Bytes { utf8 } => {
                     let words = text_form::words_of(row, &is_text, utf8);
-                    builder.push_row(&text_form::with_words(row, &words))
+                    take(&text_form::with_words(row, &words))
                 }
             };
-            match pushed {
+            match taken {
                 Ok(()) => ControlFlow::Continue(()),
                 Err(TooManySessions) => {
                     too_many = Some(TooManySessions);
@@ -374,14 +437,9 @@ impl<'r> SnapshotReader<'r> {
                 }
             }
         })?;
-        if let Some(too_many) = too_many {
-            let tried = reading(&query, &self.connection.identity().database);
-            return Err(Error::new(Class::Partial, tried, too_many.to_string()));
-        }
-        Ok(SessionRows {
-            rows: builder,
-            instances_seen,
-        })
+        let Some(too_many) = too_many else { return Ok(()) };
+        let tried = reading(query, &self.connection.identity().database);
+        Err(Error::new(Class::Partial, tried, too_many.to_string()))
     }
 
     /// GV$INSTANCE shows all instances of the CDB. One on which this PDB is closed has no sessions of it and is left out, so that

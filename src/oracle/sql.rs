@@ -8,6 +8,7 @@
 //! would be sent, and held in the fetch arrays, once for each session. Because it is read a moment earlier, every age is a
 //! moment too short, which spares.
 
+pub(crate) mod selected;
 pub(crate) mod startup;
 
 use std::borrow::Cow;
@@ -101,22 +102,22 @@ pub(crate) fn sessions(wanted: Columns, available: Columns, scope: Scope, form: 
         .iter()
         .filter(|column| column.source() == Source::Session && available.contains(*column))
         .collect();
-    let list: Vec<Cow<'_, str>> = columns
-        .iter()
-        .map(|column| {
-            if column.is_raw() || form != TextForm::Text && column.kind() == Kind::Text {
-                Cow::Owned(format!("RAWTOHEX({name}) AS {name}", name = column.name()))
-            } else {
-                Cow::Borrowed(column.name())
-            }
-        })
-        .collect();
+    let list: Vec<Cow<'_, str>> = columns.iter().map(|column| listed(*column, form)).collect();
     let types: Vec<CellType> = columns.iter().map(|column| cell_type(*column)).collect();
     let mut sql = format!("SELECT {} FROM gv$session", list.join(", "));
     if scope != Scope::All {
         sql.push_str(" WHERE inst_id = :1 AND sid = :2");
     }
     (scope.bound(Query::new("GV$SESSION", sql, &types)), columns)
+}
+
+/// A column of GV$SESSION in a list of columns.
+fn listed(column: Column, form: TextForm) -> Cow<'static, str> {
+    if column.is_raw() || form != TextForm::Text && column.kind() == Kind::Text {
+        Cow::Owned(format!("RAWTOHEX({name}) AS {name}", name = column.name()))
+    } else {
+        Cow::Borrowed(column.name())
+    }
 }
 
 const fn cell_type(column: Column) -> CellType {

@@ -10,6 +10,7 @@ mod check;
 pub mod condition;
 mod display;
 mod habit;
+pub mod implied;
 pub(crate) mod lex;
 pub(crate) mod limit;
 mod lint;

@@ -4,19 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::decide::reason::Verdict;
 use crate::report::ReportSubject;
+use crate::session::census::{SessionKind, idle_class_of, kinds};
 use crate::session::column::Column;
+use crate::session::extent::IDLE_BOUNDS;
 use crate::session::snapshot::Snapshot;
 
-/// Upper bounds of the idle-time classes in seconds, with their labels; the last class has no bound.
-pub(super) const IDLE_CLASSES: [(i64, &str); 8] = [
-    (60, "under 1m"),
-    (600, "1–10m"),
-    (3_600, "10–60m"),
-    (14_400, "1–4h"),
-    (43_200, "4–12h"),
-    (86_400, "12–24h"),
-    (604_800, "1–7d"),
-    (i64::MAX, "over 7d"),
+/// The classes of idle time, as [`IDLE_BOUNDS`] has them.
+pub(super) const IDLE_CLASSES: [&str; IDLE_BOUNDS.len()] = [
+    "under 1m", "1–10m", "10–60m", "1–4h", "4–12h", "12–24h", "1–7d", "over 7d",
 ];
 
 /// This many groups are shown; the others are counted together.
@@ -108,29 +103,36 @@ pub(super) fn figures(subject: &ReportSubject<'_>) -> Figures {
         candidates_pga: pga(&candidates),
         ..Figures::default()
     };
+    count_users(&mut figures, snapshot);
     for row in (0..snapshot.rows()).filter(|row| snapshot.text(*row, Column::Type) == Some("USER")) {
-        figures.user_sessions += 1;
-        let status = snapshot.text(row, Column::Status).unwrap_or("unknown").to_owned();
-        *figures.by_status.entry(status).or_insert(0) += 1;
         if let Some(inst_id) = snapshot.id(row, Column::InstId) {
-            let (user, freed) = figures.by_instance.entry(inst_id).or_insert((0, 0));
-            *user += 1;
-            *freed += usize::from(ending.contains(&row));
+            figures.by_instance.entry(inst_id).or_insert((0, 0)).1 += usize::from(ending.contains(&row));
         }
-        if let Some(idle) = snapshot.number(row, Column::Idle).or_else(|| idle_of(snapshot, row)) {
-            let class = IDLE_CLASSES.iter().position(|(below, _)| idle < *below);
-            let (all, wanted) = &mut figures.idle[class.unwrap_or(IDLE_CLASSES.len() - 1)];
-            *all += 1;
-            *wanted += usize::from(candidates.contains(&row));
+        if let Some(class) = idle_class_of(snapshot, row) {
+            figures.idle[class].1 += usize::from(candidates.contains(&row));
         }
     }
+    // What was counted is a moment younger than the rows.
+    figures
+        .idle
+        .iter_mut()
+        .for_each(|(all, wanted)| *all = (*all).max(*wanted));
     figures
 }
 
-/// The derived column is only there if a policy asked for it.
-fn idle_of(snapshot: &Snapshot, row: usize) -> Option<i64> {
-    let idle = matches!(snapshot.text(row, Column::Status)?, "INACTIVE" | "SNIPED");
-    idle.then(|| snapshot.number(row, Column::LastCallEt)).flatten()
+/// Counts all user sessions of the database.
+fn count_users(figures: &mut Figures, snapshot: &Snapshot) {
+    for users in kinds(snapshot).filter(SessionKind::are_users) {
+        figures.user_sessions += users.sessions;
+        let status = users.status.unwrap_or("unknown").to_owned();
+        *figures.by_status.entry(status).or_insert(0) += users.sessions;
+        if let Some(inst_id) = users.inst_id {
+            figures.by_instance.entry(inst_id).or_insert((0, 0)).0 += users.sessions;
+        }
+        if let Some(class) = users.idle {
+            figures.idle[class].0 += users.sessions;
+        }
+    }
 }
 
 fn groups(snapshot: &Snapshot, candidates: &BTreeSet<usize>, act: &BTreeSet<usize>, column: Column) -> Vec<Group> {

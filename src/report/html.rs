@@ -122,7 +122,7 @@ impl Report {
                     div {
                         h3 { "How long user sessions have been idle" }
                         dl.bars {
-                            @for ((_, label), (all, wanted)) in IDLE_CLASSES.iter().zip(figures.idle) {
+                            @for (label, (all, wanted)) in IDLE_CLASSES.iter().zip(figures.idle) {
                                 (bar(label, [(wanted, "wanted"), (all - wanted, "idle")], most))
                             }
                         }

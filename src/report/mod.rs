@@ -238,7 +238,7 @@ impl Report {
             database: subject.database.to_owned(),
             taken_at: subject.taken_at,
             mode: subject.mode,
-            sessions: subject.snapshot.rows(),
+            sessions: subject.snapshot.sessions(),
             unread: None,
             notes: subject.notes.to_vec(),
             policies: policies(subject),

@@ -7,6 +7,7 @@
 use std::collections::{HashMap, HashSet};
 
 use crate::session::column::{Column, Columns, Source};
+use crate::session::extent::PartOfSessions;
 use crate::session::snapshot::{Data, Snapshot};
 use crate::session::store::TextsBuilder;
 use crate::session::time::DbTime;
@@ -237,6 +238,15 @@ impl Joining {
             snapshot,
             dates_compare: true,
         }
+    }
+
+    /// Where not all sessions were asked for: what is known of the others.
+    #[must_use]
+    pub(crate) fn with(mut self, part: Option<PartOfSessions>) -> Joining {
+        if let Some(part) = part {
+            self.snapshot.set_part(part);
+        }
+        self
     }
 
     /// The sessions without the joined columns, to see which other views have to be read.

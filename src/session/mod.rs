@@ -2,7 +2,9 @@
 //!
 //! A session is identified by its whole key. A SID alone is only a slot: the next session in it has the same number.
 
+pub(crate) mod census;
 pub mod column;
+pub(crate) mod extent;
 pub(crate) mod groups;
 mod join;
 pub mod snapshot;

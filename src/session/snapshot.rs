@@ -9,12 +9,13 @@
 
 mod restore;
 
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use chrono::{DateTime, Utc};
 
 use crate::session::SessionKey;
 use crate::session::column::{Column, Columns, Kind, Source};
+use crate::session::extent::{CountedGroups, CountedSessions, PartOfSessions};
 pub(crate) use crate::session::join::OWN_TRANSACTION;
 use crate::session::join::input_columns;
 pub use crate::session::join::{
@@ -103,6 +104,8 @@ pub struct Snapshot {
     pub(super) columns: Vec<Data>,
     pub(super) instances: Vec<Instance>,
     pub(super) parallel_servers: Vec<ParallelServer>,
+    /// What is known of the sessions that were not asked for; `None` if all were.
+    pub(super) part: Option<Arc<PartOfSessions>>,
     /// The known keys, sorted, with their rows. Computed when a session is first looked up.
     by_key: OnceLock<Vec<(SessionKey, u32)>>,
 }
@@ -170,6 +173,38 @@ impl Snapshot {
         self.instances
             .iter()
             .any(|instance| instance.inst_id == inst_id && instance.complete)
+    }
+
+    /// Whether it shows if this session is there: its instance was read, and it was asked for.
+    #[must_use]
+    pub(crate) fn shows(&self, key: SessionKey) -> bool {
+        let asked_for = |part: &Arc<PartOfSessions>| part.seats.contains(&(key.inst_id, key.sid));
+        self.is_complete(key.inst_id) && self.part.as_ref().is_none_or(asked_for)
+    }
+
+    /// Notes that not all sessions were asked for, and what is known of the others.
+    pub(crate) fn set_part(&mut self, part: PartOfSessions) {
+        self.part = Some(Arc::new(part));
+    }
+
+    /// All sessions of the database by kind, where only some of them were read.
+    #[must_use]
+    pub(crate) fn counted(&self) -> Option<&[CountedSessions]> {
+        self.part.as_deref().map(|part| &*part.counted)
+    }
+
+    /// The sessions of each group by these columns, where only some sessions were read.
+    #[must_use]
+    pub(crate) fn counted_groups(&self, per: &[Column]) -> Option<&CountedGroups> {
+        let groups = &self.part.as_deref()?.groups;
+        groups.iter().find(|groups| groups.per == per)
+    }
+
+    /// The number of sessions of the database.
+    #[must_use]
+    pub(crate) fn sessions(&self) -> usize {
+        let counted = self.counted();
+        counted.map_or(self.rows, |counted| counted.iter().map(|alike| alike.sessions).sum())
     }
 
     /// Whether the sessions of this session's instance were read; otherwise what it shows is not known. Saved snapshots do not record
@@ -316,6 +351,7 @@ impl Snapshot {
             columns: columns.collect(),
             instances: self.instances.clone(),
             parallel_servers: self.parallel_servers.clone(),
+            part: self.part.clone(),
             by_key: OnceLock::new(),
         }
     }
@@ -465,6 +501,7 @@ impl SnapshotBuilder {
             columns,
             instances,
             parallel_servers: Vec::new(),
+            part: None,
             by_key: OnceLock::new(),
         })
     }

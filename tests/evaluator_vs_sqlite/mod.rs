@@ -18,15 +18,18 @@ use std::fmt::Write as _;
 use orareaper::decide::evaluate::truth::Truth;
 use orareaper::decide::evaluate::{Evaluation, evaluate};
 use orareaper::explain::{ExplainedTerm, Join, tree as explained};
+use orareaper::policy::implied::{RowClause, implied};
 use orareaper::policy::{check_condition, to_sql};
 use orareaper::session::column::{Column, Columns};
 use orareaper::session::snapshot::{AccountRow, Cell, Instance, Snapshot, SnapshotClock, SnapshotSource};
 use orareaper::session::time::DbTime;
 use proptest::collection::vec;
+use proptest::option;
 use proptest::prelude::*;
 use rusqlite::Connection;
 use rusqlite::functions::FunctionFlags;
 
+use self::conditions::Tree;
 use self::generate::{columns, number, text, tree};
 
 /// The snapshot's clock.
@@ -151,6 +154,13 @@ fn database(rows: &[Row]) -> Connection {
     connection
         .create_scalar_function("REGEXP_LIKE", 2, deterministic, regexp_like)
         .expect("a function");
+    let raw_to_hex = |context: &rusqlite::functions::Context<'_>| {
+        let text: Option<String> = context.get(0)?;
+        Ok(text.map(|text| text.bytes().map(|byte| format!("{byte:02X}")).collect::<String>()))
+    };
+    connection
+        .create_scalar_function("RAWTOHEX", 1, deterministic, raw_to_hex)
+        .expect("a function");
     let mut create = String::from("CREATE TABLE sessions (id INTEGER PRIMARY KEY");
     for (at, column) in READ.iter().enumerate() {
         let kind = if at < TEXTS { "TEXT" } else { "INTEGER" };
@@ -264,6 +274,28 @@ proptest! {
             if tree.columns().iter().all(askable) && !text.contains("connected") {
                 let own = to_sql(&condition);
                 prop_assert_eq!(&here, &asked(&connection, &format!("({own})")), "{} / its own SQL {}", text, own);
+            }
+        }
+    }
+
+    /// What the database is asked to select by is satisfied by everybody whom a policy selects.
+    #[test]
+    fn whom_a_policy_selects_is_never_left_out_of_its_clause(rows in vec(row(), 20), trees in vec((tree(), option::of(tree())), 40)) {
+        let (snapshot, connection) = (snapshot(&rows), database(&rows));
+        let available: Columns = READ.into_iter().collect();
+        for (when, unless) in trees {
+            let condition = |tree: &Tree| check_condition(&tree.policy()).expect("a condition");
+            let (text, when) = (when.policy(), condition(&when));
+            let unless = unless.as_ref().map(condition);
+            let taken = evaluate(&when, &snapshot);
+            let spared = unless.as_ref().map(|unless| evaluate(unless, &snapshot));
+            let RowClause::Those(clause) = implied(&when, unless.as_ref(), available).clause else { continue };
+            // Dates are numbers of seconds here.
+            let asked = asked(&connection, &clause.replace("SYSDATE", &NOW.to_string()).replace(" / 86400", ""));
+            for (row, sent) in asked.iter().enumerate() {
+                let is_spared = spared.as_ref().is_some_and(|spared| spared.get(row) != Truth::False);
+                let is_selected = taken.get(row) == Truth::True && !is_spared;
+                prop_assert!(!is_selected || *sent == Truth::True, "{} unless {:?}: {}", text, unless, clause);
             }
         }
     }

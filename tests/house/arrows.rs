@@ -12,7 +12,7 @@ const LAYERS: &[&[&str]] = &[
     &[
         "checks", "clock", "config", "folder", "policy", "quantity", "session", "terminal", "words", "yaml",
     ],
-    &["decide", "columns_needed"],
+    &["decide", "columns_needed", "rows_needed"],
     &["event", "journal", "oracle", "recording"],
     &["actuator"],
     &[

@@ -59,8 +59,8 @@ impl DatabaseLoop {
         }
     }
 
-    /// Answers from this snapshot every operator who can be answered. Who asks while it is taken may need columns that it does not
-    /// have, and is answered from the next one.
+    /// Answers from this snapshot every operator who can be answered. Who asks while it is taken may need columns or sessions that it
+    /// does not have, and is answered from the next one.
     pub(super) fn answer_operators(
         &mut self,
         polled: &Polled,
@@ -69,7 +69,8 @@ impl DatabaseLoop {
         standstill: Option<&Standstill>,
     ) {
         for asked in self.requests.take_waiting() {
-            if !self.requests.has_columns_of(&asked.request) {
+            let is_part = polled.snapshot.counted().is_some();
+            if is_part || !self.requests.has_columns_of(&asked.request) {
                 self.requests.wait(asked);
                 continue;
             }

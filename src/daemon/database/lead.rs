@@ -48,6 +48,11 @@ impl Lead {
         std::mem::replace(&mut self.term, term) != term
     }
 
+    /// The sessions that the next snapshot has to show, if they are there.
+    pub(super) fn watched(&self) -> impl Iterator<Item = SessionKey> + '_ {
+        self.would.iter().map(|(key, _)| *key)
+    }
+
     /// Enters what this snapshot shows the other daemon to have done, and takes note of whom this daemon would act on.
     pub(super) fn watch_the_other(
         &mut self,
@@ -60,7 +65,7 @@ impl Lead {
         for (key, policy) in std::mem::take(&mut self.would) {
             let row = snapshot.find(key);
             let is_killed = row.is_some_and(|row| snapshot.is_killed(row));
-            if is_killed || row.is_none() && snapshot.is_complete(key.inst_id) {
+            if is_killed || row.is_none() && snapshot.shows(key) {
                 let mode = RunMode::Enforce;
                 ledger.enter(LedgerEntry {
                     at: now,

@@ -14,6 +14,7 @@ use crate::event_sink::tests::over;
 use crate::journal::tests::{Tape, intent};
 use crate::oracle::capabilities::tests::capabilities;
 use crate::policy::pressure::Resource;
+use crate::session::extent::PartOfSessions;
 use crate::session::snapshot::{Cell, Instance, SnapshotClock as DbClock, SnapshotSource};
 use crate::session::time::DbTime;
 use crate::systemd::Heartbeat;
@@ -89,10 +90,20 @@ fn polled_at(clock: &ManualClock, now: i64) -> Input {
         took: Duration::ZERO,
         round_trips: 0,
         unreadable: Vec::new(),
+        refused_part: None,
         dates_fault: None,
         warning: None,
         leader: None,
     })))
+}
+
+/// The same of a part of the sessions.
+fn part(clock: &ManualClock) -> Input {
+    let Input::Polled(Ok(mut polled)) = polled(clock) else {
+        unreachable!("it is a snapshot")
+    };
+    polled.snapshot.set_part(PartOfSessions::default());
+    Input::Polled(Ok(polled))
 }
 
 /// A database that polls every 15 seconds, its clock, and what it tells.
@@ -456,4 +467,26 @@ fn a_disk_that_does_not_answer_delays_no_loop() {
     drop(held);
     let written = acting.recv_timeout(Duration::from_secs(60)).expect("an answer");
     written.expect("is on the disk");
+}
+
+#[test]
+fn a_part_that_was_read_for_the_policies_before_a_reload_is_passed_over() {
+    let (mut database, clock, noted, heard) = database();
+    let cycles = || noted.0.lock().expect("one thread").len();
+    database.poll_if_due();
+    assert!(heard.asks.try_recv().expect("it asks").rows.is_some());
+    let _ = database.apply(part(&clock));
+    assert_eq!(cycles(), 1);
+    clock.advance(Duration::from_secs(15));
+    database.poll_if_due();
+    let _ = heard.asks.try_recv().expect("it asks");
+    let _ = database.apply(Input::Reload(rules(), settings()));
+    let _ = database.apply(part(&clock));
+    assert_eq!(cycles(), 1, "other policies may be about other sessions");
+    // It asks again at once; a snapshot of all sessions is good for any policies.
+    database.poll_if_due();
+    let _ = heard.asks.try_recv().expect("it asks");
+    let _ = database.apply(Input::Reload(rules(), settings()));
+    let _ = database.apply(polled(&clock));
+    assert_eq!(cycles(), 2);
 }

@@ -11,6 +11,7 @@ use crate::decide::floor::Floor;
 use crate::decide::going::live;
 use crate::decide::plan::sort_worst_first;
 use crate::policy::model::{Keep, KeepOf, Policy};
+use crate::session::census::counted_group;
 use crate::session::groups::Groups;
 use crate::session::snapshot::Snapshot;
 
@@ -37,6 +38,9 @@ impl<'a> Floors<'a> {
         let groups = Groups::by(snapshot, &keep.per);
         let live = live(snapshot, going);
         let counts = match keep.of {
+            KeepOf::All if snapshot.counted().is_some() => {
+                Counts::Left(left_of_counted(snapshot, keep, going, &groups))
+            }
             KeepOf::All => Counts::Left(group_sizes(&live, &groups)),
             KeepOf::Matching => Counts::After(followers(policy, snapshot, matched, &live, &groups)),
         };
@@ -91,6 +95,28 @@ fn group_sizes(live: &[bool], groups: &Groups) -> Vec<u32> {
         sizes[groups.of(row)] += 1;
     }
     sizes
+}
+
+/// The number of live sessions of each group that has a row, where the database counted all that are neither KILLED nor background:
+/// less those that are going, which are among the rows. A group that was not counted has none left.
+fn left_of_counted(snapshot: &Snapshot, keep: &Keep, going: &[bool], groups: &Groups) -> Vec<u32> {
+    let mut left = vec![0; groups.bound()];
+    let Some(counted) = snapshot.counted_groups(&keep.per) else {
+        return left;
+    };
+    let mut known = vec![false; groups.bound()];
+    let alive = live(snapshot, &vec![false; snapshot.rows()]);
+    for row in 0..snapshot.rows() {
+        let group = groups.of(row);
+        if !std::mem::replace(&mut known[group], true) {
+            left[group] = counted_group(snapshot, counted, row);
+        }
+    }
+    for row in (0..snapshot.rows()).filter(|row| going[*row] && alive[*row]) {
+        let left = &mut left[groups.of(row)];
+        *left = left.saturating_sub(1);
+    }
+    left
 }
 
 /// For each row that matches, the number of live ones of its group that match and come after it. A session without a value in any

@@ -170,11 +170,13 @@ impl SnapshotReader<'_> {
     }
 
     /// GV$PX_SESSION is read if the number of a session's servers is wanted, or if some PROGRAM is that of a parallel server as Oracle
-    /// writes it, or may be a cut form of it. A session shows nothing of its servers, so all rows are read for that number.
+    /// writes it, or may be a cut form of it, also where not all sessions were read. A session shows nothing of its servers, so all rows are read for that number.
     pub(super) fn join_parallel_servers(&mut self, joining: &mut Joining, wanted: Columns) -> Result<(), Error> {
         let counted = wanted.needs(Source::ParallelServers);
         let may_be_one = |program: &str| program.contains("(P") || is_unnamed_server_process(program);
-        if !counted && !any_program(joining.sessions(), may_be_one) {
+        // Where only a part of the sessions was read, the others may be those whose PROGRAM says so.
+        let all_read = joining.sessions().counted().is_none();
+        if !counted && all_read && !any_program(joining.sessions(), may_be_one) {
             return Ok(());
         }
         let scope = if counted { Scope::All } else { self.scope };

@@ -33,6 +33,7 @@ impl Restoring {
                 columns,
                 instances,
                 parallel_servers,
+                part: None,
                 by_key: OnceLock::new(),
             },
         }

@@ -98,6 +98,7 @@ fn polled(clock: &ManualClock, sids: &[i64]) -> Input {
         took: Duration::ZERO,
         round_trips: 0,
         unreadable: Vec::new(),
+        refused_part: None,
         dates_fault: None,
         warning: None,
         leader: None,

@@ -1,0 +1,188 @@
+//! Which sessions have to be read for the loaded policies, so that nothing is decided otherwise than with all of them.
+//!
+//! Most policies are about few sessions: those that are idle for hours, that hold a transaction, that block others. Their conditions
+//! imply something about GV$SESSION alone ([`crate::policy::implied`]), which the database can check; the others are only counted
+//! there. A policy for which this cannot be done makes its database read all sessions, as it does where there are few.
+//!
+//! Besides those that a condition may hold for, these are read: whom memory has to look at again, by INST_ID and SID; who logged in
+//! since a session was ended; who waits, and for whom, if a condition asks who blocks others; who shares a server process with one
+//! of them, if an action ends server processes; other daemons; and whoever has no complete identity.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+
+use crate::columns_needed::{of_policy, resources_of};
+use crate::decide::cycle::Memory;
+use crate::decide::in_force::{DatabaseRules, Due};
+use crate::decide::shared_process::ends_the_process;
+use crate::policy::implied::{RowClause, implied};
+use crate::policy::model::{KeepOf, Policy, PolicySet};
+use crate::policy::pressure::Resource;
+use crate::session::column::{Column, Columns, Source};
+
+/// A longer clause is not sent: the database would parse more than it saves.
+const LONGEST_CLAUSE: usize = 16 * 1024;
+
+/// Why all sessions are read for a policy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum WhyAll {
+    /// Its condition may hold for sessions that nothing in GV$SESSION tells from the others.
+    Condition,
+    /// Its floor counts all sessions of groups that GV$SESSION does not show.
+    Keep(Column),
+    /// It compares with the snapshot before.
+    Rate(Column),
+    /// In a PDB, the PGA is added up over all sessions.
+    Pga,
+    /// Its clause would be too long.
+    TooLong,
+}
+
+impl fmt::Display for WhyAll {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            WhyAll::Condition => {
+                f.write_str("its condition says nothing of GV$SESSION that a WHERE clause could select by")
+            }
+            WhyAll::Keep(column) => write!(
+                f,
+                "`keep` groups sessions by {}, which is not in GV$SESSION",
+                column.name()
+            ),
+            WhyAll::Rate(column) => write!(f, "{} compares each session with the snapshot before", column.name()),
+            WhyAll::Pga => f.write_str("in a PDB, `pga` is added up over all sessions"),
+            WhyAll::TooLong => write!(f, "its WHERE clause would be longer than {} KiB", LONGEST_CLAUSE / 1024),
+        }
+    }
+}
+
+/// The sessions that policies want.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct WantedRows {
+    /// A condition over `gv$session s`.
+    pub(crate) clause: RowClause,
+    /// Who waits, and for whom, is wanted besides.
+    pub(crate) blockers: bool,
+    /// Who shares a server process with one of them is wanted besides.
+    pub(crate) processes: bool,
+    /// The columns of each floor, by whose values the database has to count sessions.
+    pub(crate) groups: BTreeSet<Vec<Column>>,
+}
+
+impl fmt::Display for WantedRows {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.clause {
+            RowClause::Everybody => f.write_str("all")?,
+            RowClause::Nobody => f.write_str("those that others wait for, and those who wait")?,
+            RowClause::Those(clause) => write!(f, "those with {clause}")?,
+        }
+        match (&self.clause, self.blockers) {
+            (RowClause::Those(_), true) => f.write_str(", those that others wait for, and those who wait"),
+            (RowClause::Those(_) | RowClause::Nobody | RowClause::Everybody, _) => Ok(()),
+        }
+    }
+}
+
+/// What one policy wants of a release that has these columns.
+///
+/// # Errors
+/// Why all sessions are read for it.
+pub(crate) fn of(policy: &Policy, available: Columns, in_pdb: bool) -> Result<WantedRows, WhyAll> {
+    let floor = policy.keep.as_ref().filter(|keep| keep.of == KeepOf::All);
+    let per = floor.map(|keep| keep.per.as_slice());
+    let is_own = |column: &Column| column.source() == Source::Session && available.contains(*column);
+    if let Some(other) = per.unwrap_or_default().iter().find(|column| !is_own(column)) {
+        return Err(WhyAll::Keep(*other));
+    }
+    let columns = of_policy(policy);
+    if let Some(rate) = columns.iter().find(|column| column.source() == Source::Rate) {
+        return Err(WhyAll::Rate(rate));
+    }
+    if in_pdb && resources_of(policy).contains(&Resource::Pga) {
+        return Err(WhyAll::Pga);
+    }
+    let implied = implied(&policy.when, policy.unless.as_ref(), available);
+    match implied.clause {
+        RowClause::Everybody => Err(WhyAll::Condition),
+        RowClause::Those(clause) if clause.len() > LONGEST_CLAUSE => Err(WhyAll::TooLong),
+        clause @ (RowClause::Nobody | RowClause::Those(_)) => Ok(WantedRows {
+            clause,
+            blockers: implied.blockers,
+            processes: policy.actions().any(ends_the_process),
+            groups: per.map(<[Column]>::to_vec).into_iter().collect(),
+        }),
+    }
+}
+
+/// The policies that may run on a database.
+#[derive(Debug)]
+pub(crate) struct Selection {
+    set: Arc<PolicySet>,
+    policies: Vec<usize>,
+}
+
+impl Selection {
+    /// Under its rules, on any day.
+    #[must_use]
+    pub(crate) fn of(rules: &DatabaseRules) -> Selection {
+        let configured = rules.configured(Due::Always);
+        Selection {
+            set: Arc::clone(rules.set()),
+            policies: configured.running().iter().map(|in_force| in_force.index()).collect(),
+        }
+    }
+
+    /// The sessions that all of them together want; `None` if that is all sessions.
+    #[must_use]
+    pub(crate) fn wanted(&self, available: Columns, in_pdb: bool) -> Option<WantedRows> {
+        let none = WantedRows {
+            clause: RowClause::Nobody,
+            blockers: false,
+            processes: false,
+            groups: BTreeSet::new(),
+        };
+        let policies = self.policies.iter().map(|index| &self.set.policies[*index]);
+        let all = policies
+            .map(|policy| of(policy, available, in_pdb))
+            .try_fold(none, |all, one| {
+                let one = one.ok()?;
+                Some(WantedRows {
+                    clause: all.clause.or(one.clause),
+                    blockers: all.blockers || one.blockers,
+                    processes: all.processes || one.processes,
+                    groups: all.groups.into_iter().chain(one.groups).collect(),
+                })
+            })?;
+        match &all.clause {
+            RowClause::Everybody => None,
+            RowClause::Those(clause) if clause.len() > LONGEST_CLAUSE => None,
+            RowClause::Nobody | RowClause::Those(_) => Some(all),
+        }
+    }
+}
+
+/// The sessions that a snapshot has to have.
+#[derive(Clone, Debug)]
+pub(crate) struct RowsNeeded {
+    /// Those that the policies want.
+    pub(crate) selection: Arc<Selection>,
+    /// INST_ID and SID of those that memory has to look at again.
+    pub(crate) seats: Vec<(u32, u32)>,
+    /// Whoever logged in since then.
+    pub(crate) logins_since: Option<DateTime<Utc>>,
+}
+
+impl RowsNeeded {
+    /// Those that the policies want, and those that memory has to look at again.
+    #[must_use]
+    pub(crate) fn of(selection: &Arc<Selection>, memory: &Memory) -> RowsNeeded {
+        RowsNeeded {
+            selection: Arc::clone(selection),
+            seats: memory.watched_seats().into_iter().collect(),
+            logins_since: memory.refills.logins_since(),
+        }
+    }
+}
