@@ -195,6 +195,14 @@ impl Blackout {
         }
     }
 
+    /// The longest time between two beginnings, in seconds, if it lasts as long: then it never ends. Changes of the clock, which can
+    /// make an hour longer, do not count.
+    #[must_use]
+    pub(crate) fn is_always_on(&self) -> Option<u64> {
+        let gap = u64::try_from(self.schedule.longest_gap()?.num_seconds()).ok()?;
+        (gap <= self.lasts.as_secs()).then_some(gap)
+    }
+
     /// Whether it is in force at a time. At its end it is no longer in force.
     #[must_use]
     pub fn holds(&self, now: DateTime<Utc>) -> bool {
