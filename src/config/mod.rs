@@ -210,6 +210,19 @@ impl Blackout {
     }
 }
 
+impl Config {
+    /// The files on this host that it keeps passwords and other secrets in.
+    pub(crate) fn files_of_secrets(&self) -> Vec<&Path> {
+        let passwords = self.databases.iter().filter_map(|database| match &database.login {
+            LoginConfig::Password { password, .. } => Some(password),
+            LoginConfig::External => None,
+        });
+        let receivers = self.notify.iter().flat_map(|notify| &notify.receivers);
+        let secrets = receivers.flat_map(|receiver| receiver.secrets().into_iter().map(|(secret, _)| secret));
+        passwords.chain(secrets).filter_map(SecretSource::kept_in).collect()
+    }
+}
+
 /// Reads and checks the configuration and the files that it includes. Nothing else reads them from disk.
 #[must_use]
 pub fn load(path: &Path) -> LoadedConfig {
