@@ -1,6 +1,8 @@
 //! A reload puts everything in force, including new, removed and changed databases. A change that needs a restart is refused with
 //! the reason, and no output claims that it is in force.
 
+#![allow(clippy::disallowed_methods, reason = "how long a reload takes is measured")]
+
 use crate::site::{Daemon, Db, Driver, FIVE_HOURS, Site, entry, prod, thin, until};
 
 /// The clock is moved by hand; one session may be taken when it has.

@@ -269,10 +269,8 @@ impl JournalWriter {
         self.turn(true);
         let mut queue = self.shared.lock();
         let wanted = queue.handed_in;
-        if queue.trouble.is_some() && matches!(self.hand, JournalHand::Thread(_)) {
-            queue.is_pressed = true;
-            self.shared.work.notify_one();
-        }
+        queue.is_pressed = queue.trouble.is_some() && matches!(self.hand, JournalHand::Thread(_));
+        self.shared.work.notify_one();
         let is_out = |queue: &JournalQueue| queue.oldest().is_some_and(|oldest| oldest <= wanted);
         // What has just failed is tried again only after a pause, for which nobody waits here.
         let has_failed = |queue: &JournalQueue| queue.trouble.is_some() && !queue.is_pressed && queue.writing.is_none();
