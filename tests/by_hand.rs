@@ -457,7 +457,9 @@ fn a_damaged_journal_is_named_where_it_refuses() {
     let driver = thin();
     for with_daemon in [true, false] {
         let (db, site) = office(&driver);
-        drop(site.run(&driver));
+        let before = site.run(&driver);
+        site.journals_all("policies_loaded", 1);
+        drop(before);
         let journal = site.path("state/journal.jsonl");
         let text = fs::read_to_string(&journal).expect("reads");
         let (first, others) = text.split_once('\n').expect("lines");
