@@ -183,7 +183,21 @@ fn head(out: &mut String, setup: &Setup<'_>, what: &str, run: &str) {
         (Container::Pdb, Some(name)) => writeln!(out, "-- as {by} in the PDB {name}"),
         (Container::Pdb, None) => writeln!(out, "-- as {by} in the PDB that `connect` leads to"),
     };
+    if let Some(warning) = local_name(container, setup.user) {
+        let _ = writeln!(out, "-- {warning}");
+    }
     out.push_str("\nWHENEVER SQLERROR EXIT FAILURE\n");
+}
+
+/// What is wrong with the name of an account in the root, if anything. Whoever runs the statements need not be who printed them.
+#[must_use]
+pub(crate) fn local_name(container: Container, user: &str) -> Option<String> {
+    (container == Container::Root && !user.starts_with("C##")).then(|| {
+        format!(
+            "warning: in CDB$ROOT the name of an account begins with COMMON_USER_PREFIX, which is C## unless it was changed; this one \
+             is {user}, which Oracle refuses elsewhere: name another with --user, and in the configuration"
+        )
+    })
 }
 
 fn account_itself(out: &mut String, setup: &Setup<'_>) {

@@ -451,6 +451,36 @@ fn budgets_and_blackouts_hold_and_count_it() {
     }
 }
 
+/// A budget that counts as used up because the journal is damaged is not said to be used up: where the damage is, and what to do.
+#[test]
+fn a_damaged_journal_is_named_where_it_refuses() {
+    let driver = thin();
+    for with_daemon in [true, false] {
+        let (db, site) = office(&driver);
+        let before = site.run(&driver);
+        site.journals_all("policies_loaded", 1);
+        drop(before);
+        let journal = site.path("state/journal.jsonl");
+        let text = fs::read_to_string(&journal).expect("reads");
+        let (first, others) = text.split_once('\n').expect("lines");
+        fs::write(&journal, format!("{first}\n{{\"v\":1,\"at\":\n{others}")).expect("written");
+        let daemon = with_daemon.then(|| site.run(&driver));
+        let (status, said) = kill(&site, &driver, &yes(ONE, &[]));
+        assert_eq!(status, 1, "{said}");
+        for part in [
+            "refused: budget: the database's per_hour 20 counts as used up until 2026-11-",
+            "because the journal is damaged or was changed",
+            "(state/journal.jsonl, line 3: ",
+            "find out with `orareaper history --verify`",
+        ] {
+            assert!(said.contains(part), "{part}: {said}");
+        }
+        assert!(!said.contains("is used up"), "{said}");
+        drop(daemon);
+        assert_eq!(db.kills().len(), 0);
+    }
+}
+
 /// What the journal does not take is not done.
 #[test]
 fn a_journal_that_cannot_be_written_stops_it() {

@@ -217,6 +217,168 @@ fn every_policy_of_the_cookbook_checks_and_decides_as_its_story_says() {
     assert!(all.len() >= 20, "only {} policies", all.len());
 }
 
+/// A policy about work must not end whoever listens to a queue or sleeps: it is ACTIVE for days, in a wait of the class Idle. Where
+/// such a policy does not look at WAIT_CLASS, a comment in it says why.
+#[test]
+fn policies_about_running_statements_say_what_they_do_about_idle_waits() {
+    let mut texts: Vec<(String, String)> = shipped();
+    let recipes = blocks(&read("docs/cookbook.md"));
+    texts.extend(
+        recipes
+            .into_iter()
+            .filter(|(kind, ..)| kind == "yaml")
+            .map(|(_, line, text)| {
+                let name = format!("docs/cookbook.md, line {line}");
+                (name, text)
+            }),
+    );
+    let (mut excluding, mut explained, mut silent) = (0, 0, Vec::new());
+    for (name, text) in texts {
+        let today = NaiveDate::from_ymd_opt(2026, 11, 23).expect("a date");
+        let loaded = check_files(&[(name.clone(), text.clone().into_bytes())], today, chrono_tz::Tz::UTC);
+        for policy in loaded.set.expect("it checks").policies {
+            let when = format!("{:?}", policy.when);
+            let is_about_work = [
+                "Column(Running)",
+                "Column(StatementAge)",
+                "status: Active",
+                "\"ACTIVE\"",
+            ];
+            if !is_about_work.iter().any(|word| when.contains(word)) {
+                continue;
+            }
+            let own = text.lines().skip(policy.origin.line);
+            let own = own.take_while(|line| !line.trim_start().starts_with("- name:"));
+            let says_why = own
+                .map(str::trim)
+                .any(|line| line.starts_with('#') && line.contains("class Idle"));
+            if format!("{when}{:?}", policy.unless).contains("Column(WaitClass)") {
+                excluding += 1;
+            } else if says_why {
+                explained += 1;
+            } else {
+                silent.push(format!("{name}: {}", policy.name));
+            }
+        }
+    }
+    assert!(silent.is_empty(), "{silent:?}");
+    assert!(
+        excluding >= 6 && explained >= 2,
+        "{excluding} exclude them, {explained} say why not"
+    );
+}
+
+/// The policies of the repository, each file with its text.
+fn shipped() -> Vec<(String, String)> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("policies");
+    let files = std::fs::read_dir(folder).expect("a folder");
+    let files = files.map(|entry| entry.expect("readable").path());
+    files
+        .filter(|path| path.extension().is_some_and(|extension| extension == "yaml"))
+        .map(|path| {
+            (
+                path.display().to_string(),
+                std::fs::read_to_string(&path).expect("readable"),
+            )
+        })
+        .collect()
+}
+
+/// The pages whose blocks have tests of their own, which know more of them.
+const WITH_TESTS_OF_THEIR_OWN: [&str; 4] = ["cookbook.md", "policy-language.md", "policy-tests.md", "connecting.md"];
+
+/// What a page shows can be copied: policies check without a warning, and configurations without an error.
+#[test]
+fn every_policy_and_configuration_of_a_page_checks() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let pages = std::fs::read_dir(root.join("docs")).expect("docs is there");
+    let pages = pages.map(|entry| entry.expect("readable").path());
+    let pages =
+        pages.chain(["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md"].map(|name| root.join(name)));
+    let (mut policies, mut configurations) = (0, 0);
+    for page in pages.filter(|path| path.extension().is_some_and(|extension| extension == "md")) {
+        let name = page.file_name().expect("a file").to_string_lossy().into_owned();
+        if WITH_TESTS_OF_THEIR_OWN.contains(&&*name) {
+            continue;
+        }
+        for (kind, line, text) in blocks(&std::fs::read_to_string(&page).expect("readable")) {
+            if kind != "yaml" {
+                continue;
+            }
+            let value: serde_json::Map<String, Value> = serde_yaml::from_str(&text).expect("a mapping");
+            if value.get("policies").is_some_and(|all| all[0].is_object()) {
+                assert_eq!(problems(&text), Vec::<String>::new(), "{name}, line {line}");
+                assert_eq!(against_schema(&text), Vec::<String>::new(), "{name}, line {line}");
+                policies += 1;
+            } else {
+                assert_eq!(
+                    errors_of_configuration(&value, &text),
+                    Vec::<String>::new(),
+                    "{name}, line {line}"
+                );
+                configurations += 1;
+            }
+        }
+    }
+    assert!(
+        policies >= 1 && configurations >= 8,
+        "{policies} policies, {configurations} configurations"
+    );
+}
+
+/// What is wrong with a part of a configuration, apart from what it leaves out.
+fn errors_of_configuration(part: &serde_json::Map<String, Value>, text: &str) -> Vec<String> {
+    let mut whole = text.to_owned();
+    for (key, rest) in [
+        (
+            "databases",
+            "databases:\n  - {name: prod, connect: //db/pdb, user: reaper, password: {env: X}}\n",
+        ),
+        ("policies", "policies: [p.yaml]\n"),
+    ] {
+        if !part.contains_key(key) {
+            whole.push_str(rest);
+        }
+    }
+    let loaded = orareaper::config::check("page.yaml", whole.as_bytes(), Path::new("/nowhere"));
+    let errors = loaded.diagnostics.iter().filter(|one| one.is_error());
+    errors.map(|one| one.render(false)).collect()
+}
+
+/// The page on the first week names a policy and what to change in it: the result checks, and enforces within those limits.
+#[test]
+fn what_the_first_week_changes_in_a_policy_checks() {
+    let page = read("docs/first-week.md");
+    let spans: Vec<&str> = page.split('`').skip(1).step_by(2).collect();
+    let changes: Vec<&str> = ["mode: enforce", "limits: "]
+        .iter()
+        .map(|begin| *spans.iter().find(|span| span.starts_with(begin)).expect(begin))
+        .collect();
+    let begins = page
+        .split("](../policies/")
+        .nth(1)
+        .and_then(|rest| rest.split(')').next());
+    let text = read(&format!("policies/{}", begins.expect("it names a policy")));
+    let changed: Vec<String> = text
+        .lines()
+        .filter(|line| !line.trim_start().starts_with("limits:"))
+        .flat_map(|line| match line.trim_start().starts_with("mode:") {
+            true => changes.iter().map(|change| format!("    {change}")).collect(),
+            false => vec![line.to_owned()],
+        })
+        .collect();
+    let changed = changed.join("\n");
+    assert_eq!(problems(&changed), Vec::<String>::new(), "{changed}");
+    let today = NaiveDate::from_ymd_opt(2026, 11, 23).expect("a date");
+    let loaded = check_files(&[("p.yaml".into(), changed.into_bytes())], today, chrono_tz::Tz::UTC);
+    let set = loaded.set.expect("it checks");
+    let limits = set
+        .policies
+        .iter()
+        .map(|policy| (policy.mode.name(), policy.limits.per_cycle, policy.limits.per_hour));
+    assert_eq!(limits.collect::<Vec<_>>(), [("enforce", Some(1), Some(5))]);
+}
+
 /// Each example of the page on policy tests: a policy, a timeline, an expectation, in this order.
 #[test]
 fn every_example_of_a_policy_test_passes() {

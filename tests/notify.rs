@@ -388,6 +388,46 @@ fn a_program_that_hangs_is_killed_with_what_it_has_started() {
     });
 }
 
+/// Outside systemd nobody else ends what the daemon has started: not the program that is being told at its end, nor that of a receiver
+/// which a reload has taken out.
+#[test]
+fn no_program_outlives_the_daemon() {
+    let (db, site, daemon) = started(|site| {
+        let receiver = |name: &str| {
+            let pids = site.path(name).display().to_string();
+            let hangs = script(
+                site,
+                &format!("tells-{name}"),
+                &format!("sleep 600 & echo $! $$ >>{pids}; sleep 600"),
+            );
+            format!("    - {{name: {name}, kind: program, command: [{hangs}], timeout: 60s, events: [daemon]}}\n")
+        };
+        receiver("kept") + &receiver("gone")
+    });
+    let pids = |name: &str| -> Vec<String> {
+        let text = fs::read_to_string(site.path(name)).unwrap_or_default();
+        text.split_whitespace().map(str::to_owned).collect()
+    };
+    until("both to run", || pids("kept").len() == 2 && pids("gone").len() == 2);
+    let kept = site.path("tells-kept").display().to_string();
+    let kept = format!("    - {{name: kept, kind: program, command: [{kept}], timeout: 60s, events: [daemon]}}\n");
+    configure(&site, &db, &kept);
+    daemon.signal("HUP");
+    site.journals_all("policies_loaded", 2);
+    let before = Instant::now();
+    stop(daemon);
+    assert!(
+        before.elapsed() < Duration::from_secs(30),
+        "it does not wait for the programs"
+    );
+    for pid in [pids("kept"), pids("gone")].concat() {
+        until("it to be gone", || {
+            let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+            stat.is_empty() || stat.contains(") Z ") || stat.contains(") X ")
+        });
+    }
+}
+
 #[test]
 fn a_reload_puts_changed_receivers_in_force_and_what_waits_goes_the_new_way() {
     let (old, new, gone) = (Ear::that(|_| Reply::Status(503, "")), Ear::new(), Ear::new());

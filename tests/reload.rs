@@ -1,6 +1,8 @@
 //! A reload puts everything in force, including new, removed and changed databases. A change that needs a restart is refused with
 //! the reason, and no output claims that it is in force.
 
+#![allow(clippy::disallowed_methods, reason = "how long a reload takes is measured")]
+
 use crate::site::{Daemon, Db, Driver, FIVE_HOURS, Site, entry, prod, thin, until};
 
 /// The clock is moved by hand; one session may be taken when it has.
@@ -307,4 +309,28 @@ fn an_exemption_that_went_while_no_daemon_ran_is_told_at_the_start() {
         assert_eq!(daemon.ends().code(), Some(0));
         let _ = std::fs::remove_file(site.path("policies/ex.yaml"));
     }
+}
+
+/// A reload asks the journal what it knows, and for what is still on its way to the disk. Where that has just failed, nobody waits.
+#[test]
+fn a_reload_does_not_wait_for_a_journal_that_cannot_be_written() {
+    let (db, site) = (Db::parse(OFFICE), site());
+    configure(&site, &thin(), &[("orcl", &db, true)]);
+    let daemon = site.run(&thin());
+    daemon.looks("orcl", 1);
+    std::fs::write(site.path("state/journal.jsonl"), "").expect("truncated by another program");
+    db.world.advance(FIVE_HOURS);
+    daemon.says("the journal cannot be written, so no session is acted on");
+    // Its own record is on its way to the disk from here on.
+    reload(&daemon);
+    let before = std::time::Instant::now();
+    reload(&daemon);
+    assert!(
+        before.elapsed() < std::time::Duration::from_secs(4),
+        "{:?}",
+        before.elapsed()
+    );
+    daemon.says(
+        "the journal does not take all records now: what goes on by it follows up actions whose outcome is not in it",
+    );
 }

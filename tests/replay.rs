@@ -115,6 +115,11 @@ fn what_is_recorded_is_replayed_and_a_cut_file_is_read_up_to_the_cut() {
     assert!(html.contains("Pressure over time") && html.ends_with("</html>\n"));
 
     other_limits_and_suggestions(&run);
+    damaged_recordings(&site, &run);
+}
+
+/// What is there of a recording that was cut is used, and it is said that this is not all of it.
+fn damaged_recordings(site: &Site, run: Run<'_>) {
     let whole = std::fs::read(site.path("week.rec")).expect("a file");
     site.write("cut.rec", &whole[..whole.len() - 5]);
     let (out, err) = run(&["replay", "cut.rec", "--format", "json"], 1);
@@ -123,8 +128,40 @@ fn what_is_recorded_is_replayed_and_a_cut_file_is_read_up_to_the_cut() {
         err.contains("cut.rec: the block at byte ") && err.contains("is cut off"),
         "{err}"
     );
+    let lacks = "the recording has 1 damaged place: the result is of the rest alone; copy the file anew";
+    assert!(err.contains(lacks), "{err}");
+    let (out, err) = run(&["suggest", "cut.rec"], 1);
+    assert!(err.contains("is cut off") && err.contains(lacks), "{err}");
+    assert!(out.starts_with(&format!("# {lacks}")), "{out}");
+    run(&["suggest", "cut.rec", "-o", "of-a-part.yaml"], 1);
+    run(&["check", "of-a-part.yaml"], 0);
+    site.write("begun.rec", &whole[..20]);
+    for command in ["replay", "suggest"] {
+        let (_, err) = run(&[command, "begun.rec"], 2);
+        let remedy =
+            "the header of the recording is cut off: copy the file anew from where it was made, or record again";
+        assert!(err.contains(remedy), "{err}");
+    }
     let (_, err) = run(&["replay", "orareaper.yaml"], 2);
     assert!(err.contains("it is not a recording"), "{err}");
+}
+
+/// Policies come from `--policies` or from a configuration; where there is neither, both ways are named.
+#[test]
+fn without_policies_it_says_how_to_name_them() {
+    let site = Site::new();
+    site.write("sessions.csv", "SID,SERIAL#,STATUS\n1,2,INACTIVE\n");
+    for arguments in [
+        &["plan", "--snapshot", "sessions.csv"][..],
+        &["explain", "--snapshot", "sessions.csv", "1,2"],
+        &["explain", "--sql"],
+        &["replay", "week.rec"],
+    ] {
+        let mut command = site.command(&thin());
+        let (_, err) = output(command.args(["--config", "none.yaml"]).args(arguments), 2);
+        let how = "no policies are named, and there is no configuration none.yaml that names any: name files or folders with --policies";
+        assert!(err.contains(how), "{arguments:?}: {err}");
+    }
 }
 
 /// On a terminal: a bar that is drawn over, then the very report that a pipe gets.

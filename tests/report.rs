@@ -233,9 +233,26 @@ fn csv_quotes_and_disarms_formulas() {
     assert_eq!(
         lines[3],
         "prod,2026-11-22T10:00:00Z,idle-application-sessions,2,40,9,2026-11-22T05:00:00Z,EVIL,\
-         '=cmd|<script>alert(1)</script>,\\x1b]0;pwned\\x07,deferred,budget: the policy's per_cycle 1 is used up,,"
+         '=cmd|<script>alert(1)</script>,\"\\x1b]0;pwned\\x07\",deferred,budget: the policy's per_cycle 1 is used up,,"
     );
     assert_eq!((lines.len(), lines[4]), (5, ""));
+}
+
+/// Where `;` separates cells, it does so in the middle of a cell that commas stand around.
+#[test]
+fn a_cell_with_a_semicolon_is_quoted_and_holds_no_formula() {
+    let saved = "SID,SERIAL#,STATUS,LAST_CALL_ET,PROGRAM,MACHINE\n\
+                 5,,INACTIVE,20000,x;=cmd(),a;b\n6,,INACTIVE,20000,\"x; \"\"+1;-2\",;@x\n";
+    let csv = report(saved, vec![idle_policy()]).to_csv();
+    assert!(csv.contains(",\"x;'=cmd()\",\"a;b\","), "{csv}");
+    assert!(csv.contains(",\"x;' \"\"+1;'-2\",\";'@x\","), "{csv}");
+    let mut reader = csv::ReaderBuilder::new().from_reader(csv.as_bytes());
+    let programs: Vec<String> = reader
+        .records()
+        .map(|row| row.expect("as RFC 4180 has it")[8].to_owned())
+        .filter(|program| !program.is_empty())
+        .collect();
+    assert_eq!(programs, ["x;'=cmd()", "x;' \"+1;'-2"]);
 }
 
 #[test]

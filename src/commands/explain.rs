@@ -25,9 +25,7 @@ fn explain(arguments: &ExplainArgs, config: &Path, clock: SystemClock) -> Result
     let session = arguments.session.as_deref().map(str::parse::<SessionName>).transpose();
     let session = session.map_err(|problem| fail(&format!("{problem}, or a part of it that is unambiguous")))?;
     let rules = if session.is_none() {
-        // Only the policies are needed.
-        let needs_config = arguments.source.policies.is_empty();
-        Rules::of_policies(&arguments.source.policies, needs_config, config, clock)?
+        Rules::of_policies_alone(&arguments.source.policies, config, clock)?
     } else {
         Rules::load(&arguments.source, config, clock)?
     };

@@ -13,6 +13,7 @@ use crate::checks::Check;
 use crate::cli::{CONFIG, ExitStatus, SourceArgs};
 use crate::clock::{Clock, SystemClock};
 use crate::columns_needed;
+use crate::commands::stream::is_stream;
 use crate::commands::{fail, load_config, load_policies, no_database, read_once};
 use crate::config::{Config, DatabaseConfig};
 use crate::daemon::accounts::AccountMemory;
@@ -71,12 +72,31 @@ impl Rules {
     /// Loads the configuration, if it is needed, and the policies.
     pub(crate) fn load(source: &SourceArgs, config: &Path, clock: SystemClock) -> Result<Rules, ExitStatus> {
         read_once(source.snapshot.as_deref(), "--snapshot", &source.policies)?;
-        let needed = source.snapshot.is_none() || source.policies.is_empty();
-        Rules::of_policies(&source.policies, needed, config, clock)
+        if source.snapshot.is_some() {
+            return Rules::of_policies_alone(&source.policies, config, clock);
+        }
+        Rules::of_policies(&source.policies, true, config, clock)
+    }
+
+    /// As [`Rules::of_policies`] where the policies are all that is needed: the configuration is read only if none are named.
+    pub(crate) fn of_policies_alone(
+        policies: &[PathBuf],
+        config: &Path,
+        clock: SystemClock,
+    ) -> Result<Rules, ExitStatus> {
+        let unnamed = policies.is_empty();
+        if unnamed && !is_stream(config) && !config.exists() {
+            return Err(fail(&format!(
+                "no policies are named, and there is no configuration {} that names any: name files or folders with --policies, such as \
+                 `--policies policies/`, or a configuration with --config",
+                config.display()
+            )));
+        }
+        Rules::of_policies(policies, unnamed, config, clock)
     }
 
     /// Loads the named policies, else those of the configuration. The configuration is read only if it is needed.
-    pub(crate) fn of_policies(
+    fn of_policies(
         policies: &[PathBuf],
         needs_config: bool,
         config: &Path,

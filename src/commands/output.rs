@@ -4,9 +4,9 @@ use std::ffi::OsString;
 use std::fs::OpenOptions;
 use std::io::{ErrorKind, IsTerminal, Read as _, Write};
 use std::os::unix::fs::MetadataExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use crate::cli::ExitStatus;
+use crate::cli::{CONFIG, ExitStatus};
 use crate::commands::log::fail;
 use crate::commands::manners::{colour_on, manners};
 use crate::commands::stream::file_of;
@@ -54,6 +54,27 @@ pub(crate) fn deliverable(file: Option<&Path>) -> Result<(), ExitStatus> {
     tried.map_err(|error| fail(&format!("write the report to {}: {error}", file.display())))
 }
 
+/// What the daemon keeps in its state folder under these names is what it lives by. A file `paused` pauses it, whatever is in it.
+const OF_THE_DAEMON: [&str; 3] = ["paused", "refused-logins.json", "told-exemptions.json"];
+
+/// Whether a result may have a name at all, whether anything is there or not.
+///
+/// # Errors
+/// What the name means to the daemon.
+pub(crate) fn nameable(file: &Path) -> std::io::Result<()> {
+    let name = file.file_name().map(|name| name.to_string_lossy()).unwrap_or_default();
+    if !OF_THE_DAEMON.contains(&&*name) {
+        return Ok(());
+    }
+    let effect = if name == "paused" {
+        ", and there it pauses the daemon"
+    } else {
+        ""
+    };
+    let why = format!("a file named {name} is the daemon's own in its state folder{effect}; give another name");
+    Err(std::io::Error::new(ErrorKind::InvalidInput, why))
+}
+
 /// Whether a report may take the place of a file: not of what the daemon lives by, nor of what the command reads or has recorded, which
 /// a mistyped name must not cost.
 ///
@@ -61,6 +82,7 @@ pub(crate) fn deliverable(file: Option<&Path>) -> Result<(), ExitStatus> {
 /// What the file is.
 fn replaceable(file: &Path) -> std::io::Result<()> {
     const LOOKED_AT: u64 = 1 << 20;
+    nameable(file)?;
     let name = file.file_name().map(|name| name.to_string_lossy()).unwrap_or_default();
     let mut content = Vec::new();
     if file.is_file() {
@@ -79,6 +101,17 @@ fn replaceable(file: &Path) -> std::io::Result<()> {
         "a configuration"
     } else if ["policies:", "exemptions:"].into_iter().any(begins) {
         "a file of policies"
+    } else if ["tls_server_config:", "http_server_config:", "basic_auth_users:"]
+        .into_iter()
+        .any(begins)
+    {
+        "a web configuration"
+    } else if begins("-----BEGIN ") {
+        "a certificate or a key"
+    } else if file.is_file() && (name.ends_with(".ora") || ["cwallet.sso", "ewallet.p12"].contains(&&*name)) {
+        "one of Oracle's own files"
+    } else if file.is_file() && (is_beside_credentials(file) || is_named_secret(file)) {
+        "a password or another secret"
     } else if content.starts_with(&MAGIC) {
         "a recording"
     } else if file.is_file() && is_an_input(file, std::env::args_os()) {
@@ -88,6 +121,48 @@ fn replaceable(file: &Path) -> std::io::Result<()> {
     };
     let why = format!("it is {is} and is not replaced; give another name, or remove it first");
     Err(std::io::Error::new(ErrorKind::AlreadyExists, why))
+}
+
+/// Whether it is in the folder from which the unit loads credentials.
+fn is_beside_credentials(file: &Path) -> bool {
+    let real = file.canonicalize();
+    let folder = real.as_deref().unwrap_or(file).parent();
+    folder
+        .and_then(Path::file_name)
+        .is_some_and(|name| name == "credentials")
+}
+
+/// Whether the configuration that this command was given, else the usual one, keeps a secret in it.
+fn is_named_secret(file: &Path) -> bool {
+    let path = config_among(std::env::args_os());
+    let config = path
+        .is_file()
+        .then(|| crate::config::load(&path))
+        .and_then(|loaded| loaded.config);
+    let place = |path: &Path| std::fs::metadata(path).ok().map(|it| (it.dev(), it.ino()));
+    let of_output = place(file);
+    config.is_some_and(|config| {
+        config
+            .files_of_secrets()
+            .into_iter()
+            .any(|secret| place(secret) == of_output)
+    })
+}
+
+/// The path of the configuration among the arguments.
+fn config_among(arguments: impl Iterator<Item = OsString>) -> PathBuf {
+    let (mut given, mut is_next) = (PathBuf::from(CONFIG), false);
+    for argument in arguments.skip(1) {
+        if std::mem::take(&mut is_next) {
+            given = argument.into();
+            continue;
+        }
+        is_next = argument == "--config" || argument == "-c";
+        if let Some(path) = argument.to_string_lossy().strip_prefix("--config=") {
+            given = path.into();
+        }
+    }
+    given
 }
 
 /// Whether a file is named among the arguments elsewhere than as the output.

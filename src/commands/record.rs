@@ -13,6 +13,7 @@ use std::time::Duration;
 use crate::cli::{ExitStatus, RecordArgs};
 use crate::clock::{Clock, Monotonic, SystemClock};
 use crate::commands::manners::manners;
+use crate::commands::output::nameable;
 use crate::commands::run::Signals;
 use crate::commands::stream::{is_stream, target_name};
 use crate::commands::{fail, load_config, no_database, say, warn};
@@ -124,7 +125,8 @@ fn begin(path: &Path, header: &Header) -> Result<RecordingWriter<Box<dyn Write>>
         }
         Ok(Box::new(io::stdout()))
     } else {
-        let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
+        let named = nameable(path);
+        let file = named.and_then(|()| OpenOptions::new().write(true).create_new(true).mode(0o600).open(path));
         file.map(|file| Box::new(file) as Box<dyn Write>)
     };
     out.and_then(|out| RecordingWriter::begin(out, header))

@@ -12,6 +12,7 @@ use crate::cli::ExitStatus;
 use crate::commands::progress::ProgressBarLine;
 use crate::commands::stream::{source, source_name};
 use crate::commands::{fail, warn};
+use crate::quantity::counted;
 use crate::recording::{Header, MAGIC, Next, OpenError, RecordedSnapshot, RecordingReader};
 use crate::session::column::Columns;
 
@@ -96,6 +97,32 @@ pub(crate) struct ReadThrough {
     pub(crate) damaged: usize,
     /// Undamaged blocks that are of no use without a damaged one.
     pub(crate) passed_over: u64,
+}
+
+impl ReadThrough {
+    /// What was not read of it, and what to do; `None` if all was read.
+    pub(crate) fn damage(&self) -> Option<String> {
+        let skipped = match self.passed_over {
+            0 => String::new(),
+            blocks => format!(
+                ", and {blocks} undamaged blocks were skipped, because they contain only the changes since a damaged one"
+            ),
+        };
+        let places = counted(self.damaged, "damaged place");
+        (self.damaged > 0).then(|| {
+            format!(
+                "the recording has {places}{skipped}: the result is of the rest alone; copy the file anew from where it was made, or \
+                 record again"
+            )
+        })
+    }
+
+    /// Says it, after each damaged place was named.
+    pub(crate) fn tell_damage(&self) {
+        if let Some(damage) = self.damage() {
+            warn(&damage);
+        }
+    }
 }
 
 impl OpenRecording {

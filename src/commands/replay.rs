@@ -13,7 +13,7 @@ use crate::columns_needed;
 use crate::commands::look;
 use crate::commands::recorded::{EachError, OpenRecording};
 use crate::commands::stream::file_of;
-use crate::commands::{deliver, deliverable, fail, read_once, style_for, warn};
+use crate::commands::{deliver, deliverable, fail, read_once, style_for};
 use crate::decide::in_force::{Rhythm, RunMode};
 use crate::decide::used_again::Rehearsals;
 use crate::oracle::capabilities::Way;
@@ -31,7 +31,7 @@ pub(crate) fn run(arguments: &ReplayArgs, config: &Path, clock: SystemClock) -> 
 
 fn replay(arguments: &ReplayArgs, config: &Path, clock: SystemClock) -> Result<ExitStatus, ExitStatus> {
     read_once(Some(&arguments.file), "FILE", &arguments.policies)?;
-    let loaded = look::Rules::of_policies(&arguments.policies, arguments.policies.is_empty(), config, clock)?;
+    let loaded = look::Rules::of_policies_alone(&arguments.policies, config, clock)?;
     let wanted = columns_needed::columns_of_recording(&loaded.set);
     let mut recording = OpenRecording::open(&arguments.file, wanted)?;
     let header = recording.header().clone();
@@ -63,7 +63,7 @@ fn replay(arguments: &ReplayArgs, config: &Path, clock: SystemClock) -> Result<E
         Ok(Some(step.now))
     });
     let read = read.map_err(|error| error.told())?;
-    tell_what_was_passed_over(read.passed_over);
+    read.tell_damage();
     let curve = curve.map(CurveReplay::into_curve);
     lines
         .finish(curve.as_ref())
@@ -80,14 +80,6 @@ fn replay(arguments: &ReplayArgs, config: &Path, clock: SystemClock) -> Result<E
     } else {
         ExitStatus::Findings
     })
-}
-
-fn tell_what_was_passed_over(blocks: u64) {
-    if blocks > 0 {
-        warn(&format!(
-            "{blocks} undamaged blocks were skipped, because they contain only the changes since a damaged one"
-        ));
-    }
 }
 
 /// Writes the plans in JSON as they are made: one a line, or one decision a line. Empty for other formats.

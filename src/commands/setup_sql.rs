@@ -18,7 +18,9 @@ use crate::oracle::capabilities::{Container, HostingService, Shape};
 use crate::oracle::probe::{PREDEFINED_ACCOUNTS, outline};
 use crate::policy::check_files;
 use crate::policy::model::{Policy, PolicySet};
-use crate::setup_sql::{ASSUMED, FOR_RAC, Setup, account, enforces, guard_script, has_a_choice, possible, script};
+use crate::setup_sql::{
+    ASSUMED, FOR_RAC, Setup, account, enforces, guard_script, has_a_choice, local_name, possible, script,
+};
 
 /// The policies that come with the program, for a host that has none yet.
 pub(crate) const SHIPPED: [(&str, &str); 5] = [
@@ -213,11 +215,8 @@ fn user(arguments: &SetupSqlArgs, database: Option<&DatabaseConfig>, shape: Shap
              --user, and in the configuration"
         )));
     }
-    if shape.container == Container::Root && !named.starts_with("C##") {
-        warn(&format!(
-            "warning: in CDB$ROOT the name of an account begins with COMMON_USER_PREFIX, which is C## unless it was changed; this one \
-             is {named}"
-        ));
+    if let Some(warning) = local_name(shape.container, &named) {
+        warn(&warning);
     }
     Ok(named)
 }

@@ -28,7 +28,11 @@ fn suggest(arguments: &SuggestArgs, clock: SystemClock) -> Result<ExitStatus, Ex
     let mut survey = RecordingSurvey::new(every);
     let read = recording.each(false, |recorded| Ok(survey.look(&recorded)));
     let read = read.map_err(|error| error.told())?;
-    let policies = survey.into_policies(&database);
+    read.tell_damage();
+    let mut policies = survey.into_policies(&database);
+    if let Some(damage) = read.damage() {
+        policies.insert_str(0, &format!("# {damage}\n"));
+    }
     let today = clock.utc().date_naive();
     let checked = check_files(
         &[("suggested.yaml".into(), policies.clone().into_bytes())],

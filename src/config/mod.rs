@@ -195,10 +195,31 @@ impl Blackout {
         }
     }
 
+    /// The longest time between two beginnings, in seconds, if it lasts as long: then it never ends. Changes of the clock, which can
+    /// make an hour longer, do not count.
+    #[must_use]
+    pub(crate) fn is_always_on(&self) -> Option<u64> {
+        let gap = u64::try_from(self.schedule.longest_gap()?.num_seconds()).ok()?;
+        (gap <= self.lasts.as_secs()).then_some(gap)
+    }
+
     /// Whether it is in force at a time. At its end it is no longer in force.
     #[must_use]
     pub fn holds(&self, now: DateTime<Utc>) -> bool {
         chrono::Duration::from_std(self.lasts).is_ok_and(|lasts| self.schedule.due(now - lasts, now))
+    }
+}
+
+impl Config {
+    /// The files on this host that it keeps passwords and other secrets in.
+    pub(crate) fn files_of_secrets(&self) -> Vec<&Path> {
+        let passwords = self.databases.iter().filter_map(|database| match &database.login {
+            LoginConfig::Password { password, .. } => Some(password),
+            LoginConfig::External => None,
+        });
+        let receivers = self.notify.iter().flat_map(|notify| &notify.receivers);
+        let secrets = receivers.flat_map(|receiver| receiver.secrets().into_iter().map(|(secret, _)| secret));
+        passwords.chain(secrets).filter_map(SecretSource::kept_in).collect()
     }
 }
 

@@ -14,6 +14,7 @@ use super::{Blackout, Config, DatabaseConfig, Driver, Labels};
 use crate::policy::lex::Mistake;
 use crate::policy::model::Limits;
 use crate::policy::schedule::Schedule;
+use crate::quantity::Span;
 use crate::yaml::diagnostics::{Diagnostic, Severity, arrange, quoted};
 use crate::yaml::fields::{Fields, Inspection};
 use crate::yaml::node::{self, Node, Value};
@@ -492,10 +493,29 @@ fn blackout(inspection: &mut Inspection, item: &Node, zone: Tz) -> Option<Blacko
             "reason",
             Some("write why: `reason: weekly full backup`; reports show the reason"),
         )
-        .and_then(|node| inspection.text(node, "reason"));
-    Some(Blackout {
+        .and_then(|node| {
+            let text = inspection.text(node, "reason")?;
+            if text.is_empty() {
+                inspection
+                    .error(&node.at, "missing-value", "the reason of this blackout is empty")
+                    .hint = Some("write why: `reason: weekly full backup`; reports show the reason".to_owned());
+            }
+            Some(text)
+        });
+    let blackout = Blackout {
         schedule: schedule?,
         lasts: Duration::from_secs(lasts?.unsigned_abs()),
         reason: reason?.to_owned(),
-    })
+    };
+    if let Some(gap) = blackout.is_always_on() {
+        let message = format!(
+            "this blackout never ends: it begins again every {} at the latest, and lasts {}",
+            Span(gap.cast_signed()).in_full(),
+            Span(lasts?).in_full()
+        );
+        let hint = "with it, no session is ever acted on: write a shorter `for`, or when it begins, such as `cron: \"0 20 * * FRI\"`; \
+                    to act on nothing at all, write `armed: false`";
+        inspection.warning(&fields.key_at("for"), "always-on", message).hint = Some(hint.to_owned());
+    }
+    Some(blackout)
 }

@@ -150,9 +150,16 @@ impl Parts {
     }
 
     /// What the journal knows now.
-    fn history(&self) -> Result<History, String> {
-        // What is not on the disk by then leaves an action open, which is followed up.
-        let _ = self.sink.flush(RECORDS_WITHIN);
+    ///
+    /// `within` is how long it waits for the disk, and becomes nothing where that was in vain: who asks twice waits once.
+    fn history(&self, within: &mut Duration) -> Result<History, String> {
+        let waited = *within;
+        if !waited.is_zero() && !self.sink.flush(waited) {
+            *within = Duration::ZERO;
+            tracing::warn!(
+                "the journal does not take all records now: what goes on by it follows up actions whose outcome is not in it"
+            );
+        }
         crate::journal::read::read(&self.state, self.clock.utc())
             .map_err(|error| format!("read the journal for what it knows of databases that are new: {error}"))
     }
@@ -334,11 +341,12 @@ impl DaemonService {
         }
         parts.accounts.look_again();
         // Actions on a new entry's database may be in the journal, under its name or another, from before a reload removed that entry.
-        let history = RefCell::new(parts.history()?);
+        let mut within = RECORDS_WITHIN;
+        let history = RefCell::new(parts.history(&mut within)?);
         let lost = self.set.lacking_in(set);
         let in_force = || {
             // Those who are removed may have acted until now.
-            match parts.history() {
+            match parts.history(&mut within) {
                 Ok(now) => {
                     parts.seed(config, &now);
                     history.replace(now);

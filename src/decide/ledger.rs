@@ -48,6 +48,15 @@ pub(crate) struct UnknownActions {
     last: Result<DateTime<Utc>, TimeDelta>,
 }
 
+/// Why a budget counts as used up although it may not be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnknownUse {
+    /// The place in the journal, and what is wrong there.
+    pub(crate) why: Arc<str>,
+    /// When it no longer does, by the database's clock.
+    pub(crate) until: Option<DateTime<Utc>>,
+}
+
 impl UnknownActions {
     /// The latest time of the last one, by the database's clock. Before the first snapshot it is not known.
     #[must_use]
@@ -143,6 +152,18 @@ impl Ledger {
         self.unknown.as_ref()
     }
 
+    /// Why a budget of this period counts as used up whatever is known of it, if so, and until when. Before the first snapshot the
+    /// end is not known.
+    #[must_use]
+    pub(crate) fn unknown_within(&self, now: DateTime<Utc>, period: TimeDelta) -> Option<UnknownUse> {
+        let unknown = self.unknown.as_ref()?;
+        let until = unknown.last().map(|last| later(last, period));
+        let why = Arc::clone(&unknown.why);
+        until
+            .is_none_or(|until| now < until)
+            .then_some(UnknownUse { why, until })
+    }
+
     /// How much of a budget is used: all of it where there may be unknown actions.
     #[must_use]
     pub(crate) fn used(
@@ -151,10 +172,12 @@ impl Ledger {
         (period, limit): (TimeDelta, u32),
         counts: impl Fn(&LedgerEntry) -> bool,
     ) -> u32 {
-        let unknown = self.unknown.as_ref();
-        let is_unknown = unknown.is_some_and(|unknown| unknown.last.map_or(true, |last| now - last < period));
         let known = self.count(now, period, counts);
-        if is_unknown { known.max(limit) } else { known }
+        if self.unknown_within(now, period).is_some() {
+            known.max(limit)
+        } else {
+            known
+        }
     }
 
     /// The number of actions within `period` before `now` for which `counts` returns true.

@@ -10,6 +10,7 @@ use chrono::{DateTime, Utc};
 
 use crate::decide::evaluate::reason::{reason, reason_beside_status, unknown};
 use crate::decide::floor::Floor;
+use crate::decide::ledger::UnknownUse;
 use crate::decide::outcome::{Earlier, Outcome};
 use crate::decide::protect::why_protected;
 use crate::decide::refill::{CAME_BACK_WITHIN, ClientGroup, Suspension};
@@ -205,6 +206,8 @@ pub enum Obstacle {
         key: &'static str,
         /// How large it is.
         limit: u32,
+        /// Why it counts as used up, where less is known to be done.
+        unknown: Option<UnknownUse>,
     },
     /// Earlier attempts have not ended it.
     NotAgain {
@@ -219,8 +222,25 @@ pub enum Obstacle {
     },
     /// Its group is at its floor.
     Floor(Floor),
-    /// Enough were taken to relieve the pressure.
-    Relieved,
+    /// The pressure does not ask for it.
+    Relieved(Relief),
+}
+
+/// Why a policy with `until` takes no further session of an instance.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Relief {
+    /// Enough were taken, by estimate.
+    ByEstimate,
+    /// `until` is true although none was taken.
+    Already {
+        /// The instance.
+        inst_id: u32,
+    },
+    /// A value that `until` needs cannot be read.
+    Unknown {
+        /// The instance.
+        inst_id: u32,
+    },
 }
 
 /// The owner of a budget.
@@ -433,12 +453,28 @@ impl fmt::Display for Obstacle {
             Obstacle::NoSqlId => {
                 f.write_str("it runs no SQL that has an SQL_ID, without which nothing can be cancelled")
             }
-            Obstacle::Budget { whose, key, limit } => {
+            Obstacle::Budget {
+                whose,
+                key,
+                limit,
+                unknown,
+            } => {
                 let whose = match whose {
                     Whose::Database => "the database's",
                     Whose::Policy => "the policy's",
                 };
-                write!(f, "budget: {whose} {key} {limit} is used up")
+                let Some(UnknownUse { why, until }) = unknown else {
+                    return write!(f, "budget: {whose} {key} {limit} is used up");
+                };
+                write!(f, "budget: {whose} {key} {limit} counts as used up")?;
+                if let Some(until) = until {
+                    write!(f, " until {}", iso(*until))?;
+                }
+                write!(
+                    f,
+                    ", because the journal is damaged or was changed ({why}) and actions may be missing in it: find out with \
+                     `orareaper history --verify`; it is free again by itself"
+                )
             }
             Obstacle::NotAgain {
                 outcome,
@@ -461,7 +497,23 @@ impl fmt::Display for Obstacle {
                 }
             }
             Obstacle::Floor(floor) => floor.fmt(f),
-            Obstacle::Relieved => f.write_str("enough were taken to relieve the pressure, by estimate"),
+            Obstacle::Relieved(relief) => relief.fmt(f),
+        }
+    }
+}
+
+impl fmt::Display for Relief {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Relief::ByEstimate => f.write_str("enough were taken to relieve the pressure, by estimate"),
+            Relief::Already { inst_id } => write!(
+                f,
+                "`until` is already true on instance {inst_id}: the pressure needs no relief"
+            ),
+            Relief::Unknown { inst_id } => write!(
+                f,
+                "a value of `until` cannot be read on instance {inst_id}, so it is unknown whether the pressure needs relief"
+            ),
         }
     }
 }

@@ -123,7 +123,9 @@ fn log_acting(database: &str, connections: &[(Option<u32>, bool)], hanging: usiz
     let name = |inst_id: Option<u32>| inst_id.map_or_else(|| "any".to_owned(), |inst_id| inst_id.to_string());
     let inst_ids = |open: bool| {
         let chosen = connections.iter().filter(|(_, is_open)| *is_open == open);
-        chosen.map(|(inst_id, _)| name(*inst_id)).collect::<Vec<_>>().join(", ")
+        let names: Vec<String> = chosen.map(|(inst_id, _)| name(*inst_id)).collect();
+        // A field without a value is left out.
+        (!names.is_empty()).then(|| names.join(", "))
     };
     let (open, missing) = (inst_ids(true), inst_ids(false));
     if hanging > 0 {
@@ -134,7 +136,7 @@ fn log_acting(database: &str, connections: &[(Option<u32>, bool)], hanging: usiz
             "connections for actions hang in a call of the driver"
         );
     }
-    if missing.is_empty() {
+    if missing.is_none() {
         info!(database, inst_ids = open, "connections for actions are open");
     } else {
         warn!(

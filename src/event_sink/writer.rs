@@ -108,6 +108,8 @@ struct JournalQueue {
     /// Since when the disk has been busy with a write, if it is.
     asked: Option<Monotonic>,
     trouble: Option<JournalTrouble>,
+    /// Somebody wants what failed to be tried again now, and not only after the usual pause.
+    is_pressed: bool,
     kept: Retention,
     /// When to check the retention next; `None`: now.
     tidies: Option<Monotonic>,
@@ -265,10 +267,14 @@ impl JournalWriter {
 
     pub(super) fn flush(&self, within: Duration) -> bool {
         self.turn(true);
-        let queue = self.shared.lock();
+        let mut queue = self.shared.lock();
         let wanted = queue.handed_in;
+        queue.is_pressed = queue.trouble.is_some() && matches!(self.hand, JournalHand::Thread(_));
+        self.shared.work.notify_one();
         let is_out = |queue: &JournalQueue| queue.oldest().is_some_and(|oldest| oldest <= wanted);
-        let waits = |queue: &mut JournalQueue| is_out(queue) && !queue.ended;
+        // What has just failed is tried again only after a pause, for which nobody waits here.
+        let has_failed = |queue: &JournalQueue| queue.trouble.is_some() && !queue.is_pressed && queue.writing.is_none();
+        let waits = |queue: &mut JournalQueue| is_out(queue) && !queue.ended && !has_failed(queue);
         let waited = self.shared.turned.wait_timeout_while(queue, within, waits);
         let (queue, _) = waited.unwrap_or_else(PoisonError::into_inner);
         !is_out(&queue)
@@ -369,7 +375,8 @@ impl JournalQueue {
     }
 
     fn begin(&mut self, waited: bool, now: Monotonic) -> Option<NextTurn> {
-        let turn = self.next(waited, now)?;
+        let pressed = std::mem::take(&mut self.is_pressed);
+        let turn = self.next(waited || pressed, now)?;
         self.asked = Some(now);
         Some((turn, self.gap(), self.closing))
     }

@@ -41,8 +41,7 @@ impl MissingActions {
     #[must_use]
     pub(crate) fn why(&self) -> String {
         let DamagedLine { file, line, problem } = &self.place;
-        let name = file.file_name().unwrap_or(file.as_os_str()).to_string_lossy();
-        format!("{name}, line {line}: {problem}")
+        format!("{}, line {line}: {problem}", file.display())
     }
 
     /// What `doctor` says.

@@ -6,12 +6,13 @@ use crate::config::Receiver;
 use crate::config::notify::DeliveryWay;
 use crate::notify::failure::NoticeFailure;
 use crate::notify::notice::Notice;
+use crate::notify::program::RunningPrograms;
 use crate::notify::render::body;
 use crate::notify::{program, web};
 
 /// Tells a receiver, within `limit`. Returns what it answered, for people. `is_over` cuts a program short.
 pub(crate) fn attempt(
-    receiver: &Receiver,
+    (receiver, programs): (&Receiver, &RunningPrograms),
     notice: &Notice,
     limit: Duration,
     is_over: &dyn Fn() -> bool,
@@ -19,6 +20,6 @@ pub(crate) fn attempt(
     let body = body(receiver.kind, notice);
     match &receiver.way {
         DeliveryWay::Web(web) => web::post(web, receiver.kind, &body, limit),
-        DeliveryWay::Program(command) => program::run(command, &body, limit, is_over),
+        DeliveryWay::Program(command) => program::run((command, programs), &body, limit, is_over),
     }
 }

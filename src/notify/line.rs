@@ -18,6 +18,7 @@ use crate::notify::attempt::attempt;
 use crate::notify::failure::NoticeFailure;
 use crate::notify::notice::Notice;
 use crate::notify::noticer::Noticer;
+use crate::notify::program::RunningPrograms;
 use crate::notify::rate::RateWindow;
 use crate::session::time::iso;
 use crate::status::SharedStatus;
@@ -37,6 +38,7 @@ pub(super) struct LineContext {
     pub(super) status: SharedStatus,
     pub(super) host: Arc<str>,
     pub(super) dry_run: bool,
+    pub(super) programs: Arc<RunningPrograms>,
 }
 
 /// A receiver with its queue.
@@ -299,7 +301,9 @@ impl ReceiverLine {
             self.lock().ending.is_some_and(|deadline| now >= deadline)
         };
         // A fault in here must not end the telling for good.
-        let tried = catch_unwind(AssertUnwindSafe(|| attempt(receiver, notice, limit, &is_over)));
+        let tried = catch_unwind(AssertUnwindSafe(|| {
+            attempt((receiver, &self.around.programs), notice, limit, &is_over)
+        }));
         match tried {
             Ok(tried) => tried.map(|_| ()),
             Err(_) => Err(NoticeFailure::lasting("a fault in orareaper itself; the log has it")),

@@ -29,6 +29,7 @@ use crate::event::Event;
 use crate::metrics::Metrics;
 use crate::notify::line::{LineContext, ReceiverLine};
 use crate::notify::noticer::Noticer;
+use crate::notify::program::RunningPrograms;
 use crate::status::SharedStatus;
 
 /// How long what waits for a receiver that a reload has taken out is still sent.
@@ -63,6 +64,7 @@ impl NoticeDispatcher {
                 status,
                 host,
                 dry_run,
+                programs: Arc::default(),
             },
         }
     }
@@ -121,7 +123,8 @@ impl NoticeDispatcher {
         }
     }
 
-    /// Sends what waits, no longer than this, and takes nothing more; returns how many were not sent.
+    /// Sends what waits, no longer than this, and takes nothing more; then no program runs that was told. Returns how many were not
+    /// sent.
     #[must_use]
     pub fn close(&self, within: Duration) -> u64 {
         let lines = std::mem::take(&mut self.lock().lines);
@@ -130,7 +133,10 @@ impl NoticeDispatcher {
             line.end(deadline, false);
         }
         let left = |line: &Arc<ReceiverLine>| line.ended(deadline.since(self.around.clock.now()));
-        lines.iter().map(left).sum()
+        let left = lines.iter().map(left).sum();
+        // Their own threads would do it too, but may not be there any more.
+        self.around.programs.end_all();
+        left
     }
 
     fn lock(&self) -> MutexGuard<'_, Dispatching> {
@@ -144,7 +150,12 @@ impl NoticeDispatcher {
 /// Why it could not be sent, without any secret.
 pub(crate) fn test(receiver: &Receiver, clock: &dyn Clock) -> Result<String, String> {
     let notice = Noticer::test(own_host(), clock.utc());
-    let tried = attempt::attempt(receiver, &notice, receiver.timeout, &|| false);
+    let tried = attempt::attempt(
+        (receiver, &RunningPrograms::default()),
+        &notice,
+        receiver.timeout,
+        &|| false,
+    );
     tried.map_err(|failure| failure.to_string())
 }
 

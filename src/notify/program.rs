@@ -6,12 +6,16 @@
 //! - It has a process group of its own, which is killed when the time is up, and when the program has ended: what it leaves behind
 //!   goes with it. The group is killed before the program is reaped, while its number cannot be anybody else's.
 //!
+//! - None outlives the daemon: at its end, the groups of all that still run are killed ([`RunningPrograms::end_all`]). Only where the
+//!   daemon itself is killed is nobody left to do that; systemd then ends what is left of the unit.
+//!
 //! It runs as the daemon's user.
 
 use std::fs::File;
 use std::io::{self, Seek as _, Write as _};
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
@@ -27,9 +31,54 @@ const TRY_AGAIN: i32 = 75;
 /// How often a running program is looked at.
 const LOOKS: Duration = Duration::from_millis(20);
 
+/// The programs that run now.
+#[derive(Debug, Default)]
+pub(crate) struct RunningPrograms(Mutex<Running>);
+
+#[derive(Debug, Default)]
+struct Running {
+    groups: Vec<Pid>,
+    /// No other may begin.
+    is_closed: bool,
+}
+
+impl RunningPrograms {
+    /// Kills all that run, with what they have started, and lets none begin any more.
+    pub(super) fn end_all(&self) {
+        let mut running = self.lock();
+        running.is_closed = true;
+        for group in running.groups.drain(..) {
+            kill_group(group);
+        }
+    }
+
+    /// Starts a program; `None` if none may begin any more.
+    fn start(&self, command: &mut Command) -> io::Result<Option<Child>> {
+        let mut running = self.lock();
+        if running.is_closed {
+            return Ok(None);
+        }
+        let child = command.spawn()?;
+        running.groups.push(pid(&child));
+        Ok(Some(child))
+    }
+
+    /// Kills what is left of a program. It is not reaped yet, so the number of its group is nobody else's.
+    fn end(&self, child: &Child) {
+        let mut running = self.lock();
+        let group = pid(child);
+        running.groups.retain(|other| *other != group);
+        kill_group(group);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Running> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 /// Runs the program. `command` is its absolute path and its arguments.
 pub(super) fn run(
-    command: &[String],
+    (command, programs): (&[String], &RunningPrograms),
     message: &[u8],
     limit: Duration,
     is_over: &dyn Fn() -> bool,
@@ -43,7 +92,8 @@ pub(super) fn run(
         }
     };
     let input = in_memory(message).map_err(|error| failed("make the input of", &error))?;
-    let child = Command::new(&command[0])
+    let mut started = Command::new(&command[0]);
+    started
         .args(&command[1..])
         .env_clear()
         .env("PATH", "/usr/local/bin:/usr/bin:/bin")
@@ -52,11 +102,14 @@ pub(super) fn run(
         .stdin(input)
         .stdout(Stdio::null())
         .stderr(Stdio::null())
-        .process_group(0)
-        .spawn();
-    let mut child = child.map_err(|error| failed("run", &error))?;
+        .process_group(0);
+    let child = programs.start(&mut started).map_err(|error| failed("run", &error))?;
+    let Some(mut child) = child else {
+        let why = format!("{} was not started: the daemon is ending", command[0]);
+        return Err(NoticeFailure::lasting(why));
+    };
     let ended = ends_within(&child, limit, is_over);
-    kill_group(&child);
+    programs.end(&child);
     let status = child.wait().map_err(|error| failed("wait for", &error))?;
     if ended.map_err(|error| failed("wait for", &error))? {
         told(&command[0], status)
@@ -115,8 +168,8 @@ fn pid(child: &Child) -> Pid {
 }
 
 /// An error means that nobody is left in it.
-fn kill_group(child: &Child) {
-    let _ = kill_process_group(pid(child), Signal::KILL);
+fn kill_group(group: Pid) {
+    let _ = kill_process_group(group, Signal::KILL);
 }
 
 #[cfg(test)]
@@ -147,7 +200,12 @@ mod tests {
         let program = script(folder.path(), &text.replace("OUT", &out.display().to_string()));
         let mut command = vec![program.display().to_string()];
         command.extend(arguments.iter().map(|one| (*one).to_owned()));
-        let ran = run(&command, message.as_bytes(), limit, &|| false);
+        let ran = run(
+            (&command, &RunningPrograms::default()),
+            message.as_bytes(),
+            limit,
+            &|| false,
+        );
         let ran = ran.map_err(|failure| NoticeFailure {
             why: failure.why.replace(&command[0], "PROGRAM"),
             ..failure
@@ -214,7 +272,12 @@ mod tests {
             let failure = run_script(text, &[], "{}", SOON).0.expect_err(text);
             assert_eq!((failure.why.as_str(), failure.may_pass), (why, may_pass));
         }
-        let missing = run(&["/no/such/program".to_owned()], b"{}", SOON, &|| false);
+        let missing = run(
+            (&["/no/such/program".to_owned()], &RunningPrograms::default()),
+            b"{}",
+            SOON,
+            &|| false,
+        );
         let failure = missing.expect_err("there is none");
         assert!(
             failure.why.starts_with("run /no/such/program: No such file"),

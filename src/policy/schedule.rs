@@ -15,7 +15,7 @@ use std::fmt::Write as _;
 use std::ops::Range;
 use std::str::FromStr as _;
 
-use chrono::{DateTime, Duration, NaiveDateTime, TimeZone as _, Utc};
+use chrono::{DateTime, Datelike as _, Duration, NaiveDate, NaiveDateTime, TimeZone as _, Utc};
 use chrono_tz::Tz;
 
 use crate::yaml::diagnostics::{did_you_mean, quoted};
@@ -34,6 +34,9 @@ pub struct Schedule {
     zone: Tz,
     /// A wall-clock time matches if it matches any of these. They run in UTC, which here means "without a zone".
     engines: Vec<cron::Schedule>,
+    /// The values behind the engines: minutes and hours, and days, months and weekdays of each engine.
+    times: (FieldValues, FieldValues),
+    days: Vec<[FieldValues; 3]>,
     /// Whether the schedule follows the wall clock through clock changes.
     wildcard: bool,
 }
@@ -156,18 +159,19 @@ impl Schedule {
         if !either || weekdays == 0 {
             possible_date(days, months, &words)?;
         }
-        let engines = if either {
-            vec![
-                engine(minutes, hours, days, months, every_weekday),
-                engine(minutes, hours, every_day, months, weekdays),
-            ]
+        let days = if either {
+            vec![[days, months, every_weekday], [every_day, months, weekdays]]
         } else {
-            vec![engine(minutes, hours, days, months, weekdays)]
+            vec![[days, months, weekdays]]
         };
+        let of_days = days.iter();
+        let engines = of_days.map(|[days, months, weekdays]| engine(minutes, hours, *days, *months, *weekdays));
         Ok(Schedule {
             text: text.trim().to_owned(),
             zone,
-            engines,
+            engines: engines.collect(),
+            times: (minutes, hours),
+            days,
             wildcard: starred(0) || starred(1),
         })
     }
@@ -203,6 +207,36 @@ impl Schedule {
             from = candidate;
         }
         best
+    }
+
+    /// The longest time between two runs, by the wall clock: clock changes do not count. `None` if it runs once or never.
+    #[must_use]
+    pub(crate) fn longest_gap(&self) -> Option<Duration> {
+        let (minutes, hours) = self.times;
+        let of_a_day: Vec<i64> = (0..24 * 60)
+            .filter(|minute| hours >> (minute / 60) & 1 == 1 && minutes >> (minute % 60) & 1 == 1)
+            .collect();
+        let (first, last) = (of_a_day.first()?, of_a_day.last()?);
+        let within = of_a_day.windows(2).map(|pair| pair[1] - pair[0]).max();
+        // After 28 years without a century between them, dates fall on the same weekdays again.
+        let start = NaiveDate::from_ymd_opt(2001, 1, 1)?;
+        let dates: Vec<i64> = (0..28 * 366)
+            .filter(|day| self.runs_on(start + Duration::days(*day)))
+            .collect();
+        let between = dates
+            .windows(2)
+            .map(|pair| (pair[1] - pair[0]) * 24 * 60 - last + first)
+            .max();
+        Some(Duration::minutes(within.max(Some(between?))?))
+    }
+
+    fn runs_on(&self, date: NaiveDate) -> bool {
+        let has = |values: FieldValues, value: u32| values >> value & 1 == 1;
+        self.days.iter().any(|[days, months, weekdays]| {
+            has(*days, date.day())
+                && has(*months, date.month())
+                && has(*weekdays, date.weekday().num_days_from_sunday())
+        })
     }
 
     /// Whether a run is due after one time and not after the other.
@@ -422,6 +456,43 @@ mod tests {
             now = next;
         }
         runs
+    }
+
+    /// The gaps by the definition: from each run to the next, over a year and more.
+    #[test]
+    fn the_longest_gap_is_that_between_two_runs() {
+        for (text, minutes) in [
+            ("* * * * *", 1),
+            ("*/20 6-22 * * *", 7 * 60 + 20),
+            ("0 20 * * FRI", 7 * 24 * 60),
+            ("30 1,4 * * *", 22 * 60 + 30 - 90),
+            ("* * * * MON-SAT", 24 * 60 + 1),
+            ("0 0 1 * *", 31 * 24 * 60),
+            ("0 0 1,15 * SUN", 7 * 24 * 60),
+            ("@hourly", 60),
+        ] {
+            let schedule = Schedule::parse(text, Tz::UTC).expect(text);
+            let gap = schedule.longest_gap().expect(text);
+            assert_eq!(gap, Duration::minutes(minutes), "{text}");
+            let start = "2027-01-01T00:00:00Z".parse::<DateTime<Utc>>().expect("an instant");
+            let runs = std::iter::successors(schedule.next(start), |run| schedule.next(*run));
+            let runs: Vec<DateTime<Utc>> = runs
+                .take(2_000)
+                .take_while(|run| *run < start + Duration::days(400))
+                .collect();
+            let found = runs
+                .windows(2)
+                .map(|pair| pair[1] - pair[0])
+                .max()
+                .expect("several runs");
+            // Runs of every minute are too many to see all of a week.
+            assert!(
+                found == gap || found < gap && text.starts_with("* *"),
+                "{text}: {found}"
+            );
+        }
+        let leap = Schedule::parse("0 0 29 2 *", Tz::UTC).expect("right").longest_gap();
+        assert_eq!(leap, Some(Duration::days(4 * 365 + 1)));
     }
 
     #[test]

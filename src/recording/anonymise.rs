@@ -221,7 +221,7 @@ impl Anonymiser {
     /// Every word and every long number becomes its stand-in.
     fn words_of(&mut self, text: &str) -> String {
         let mut out = String::with_capacity(text.len());
-        let mut rest = text;
+        let (mut rest, mut before) = (text, None);
         while let Some(first) = rest.chars().next() {
             let same = |c: char| {
                 if first.is_alphabetic() {
@@ -237,20 +237,23 @@ impl Anonymiser {
             let end = end.max(first.len_utf8());
             let (token, after) = rest.split_at(end);
             rest = after;
-            if first.is_alphabetic() {
+            if is_of_a_version(before, token, after) {
+                out.push_str(token);
+            } else if first.is_alphabetic() {
                 out.push_str(&self.word(token));
             } else if token.len() > 2 && first.is_ascii_digit() {
                 out.push_str(&self.number(token));
             } else {
                 out.push_str(token);
             }
+            before = token.chars().next_back();
         }
         out
     }
 
     fn word(&mut self, word: &str) -> String {
         let lower = word.to_lowercase();
-        if KNOWN.contains(&&*lower) || word.chars().count() == 1 {
+        if KNOWN.contains(&&*lower) {
             return word.to_owned();
         }
         let next = self.words.len();
@@ -273,6 +276,14 @@ impl Anonymiser {
             .or_insert_with(|| format!("{next:0long$}"))
             .clone()
     }
+}
+
+/// Whether a letter belongs to the number beside it (`V1-V3`, `J001`, `19c`), or is the one that common accounts begin with (`C##`). Any
+/// other letter that stands alone may be somebody's name, and gets a stand-in as long as any other.
+fn is_of_a_version(before: Option<char>, letter: &str, after: &str) -> bool {
+    let is_digit = |beside: Option<char>| beside.is_some_and(|c| c.is_ascii_digit());
+    let is_one = letter.chars().count() == 1 && letter.chars().all(char::is_alphabetic);
+    is_one && (is_digit(before) || is_digit(after.chars().next()) || letter == "C" && after.starts_with("##"))
 }
 
 /// A word for a number, of syllables: `baba`, `beba`, `biba`.
@@ -333,8 +344,39 @@ mod tests {
         );
         assert_eq!(anonymiser.words_of("Müller, 4711"), "Buba, 0001");
         assert_eq!(anonymiser.words_of("4711 and 08154711"), "0001 daba 00000002");
+        let of_versions = Anonymiser::default().words_of("oracle 19c (J01) on x64");
+        assert_eq!(of_versions, "oracle 19c (J01) baba x64");
         let all: BTreeSet<String> = (0..20_000).map(syllables).collect();
         assert_eq!(all.len(), 20_000, "each number has a word of its own");
+    }
+
+    /// A name of one letter is a name: its stand-in is as long as that of any other name.
+    #[test]
+    fn a_name_of_one_letter_gets_a_stand_in_like_any_other() {
+        let mut anonymiser = Anonymiser::default();
+        let facts = ProtectionFacts::default();
+        let account = |anonymiser: &mut Anonymiser, name: &str| anonymiser.account(name, &facts);
+        let names = [
+            "X",
+            "A",
+            "SHOPPER",
+            "X",
+            "PAYROLL_BATCH_OWNER",
+            "C##X",
+            "C##REAPERACCT",
+            "Ö",
+        ];
+        let shown: Vec<String> = names.iter().map(|name| account(&mut anonymiser, name)).collect();
+        assert_eq!(shown[..4], ["BABA", "BEBA", "BIBA", "BABA"]);
+        assert_eq!(shown[5], "C##BABA", "the same word for the same word");
+        assert_eq!(shown[5].len(), shown[6].len());
+        assert_eq!(shown[7].len(), 4);
+        let machine = anonymiser.words_of("x.example.com/m");
+        assert!(!machine.starts_with("x.") && !machine.ends_with("/m"), "{machine}");
+        // Oracle's own keep theirs, for conditions and protections ask for them.
+        for own in ["SYS", "SYSTEM", "DBSNMP"] {
+            assert_eq!(account(&mut anonymiser, own), own);
+        }
     }
 
     /// INST_ID, SID, SERIAL#, TYPE, USERNAME, PROGRAM, MODULE, MACHINE.

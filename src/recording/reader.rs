@@ -24,7 +24,7 @@ pub enum OpenError {
     )]
     Newer(u16),
     /// The header of the recording cannot be read.
-    #[error("the header of the recording is {0}")]
+    #[error("the header of the recording is {0}: copy the file anew from where it was made, or record again")]
     Broken(BlockDamage),
 }
 

@@ -6,6 +6,9 @@
 //! A spreadsheet treats a cell that begins with `=`, `+`, `-` or `@` as a formula, and a client chooses PROGRAM freely. Such a
 //! text gets an apostrophe in front, which marks it as text in spreadsheets. Numbers come from this program and stay as they
 //! are. The JSON has the exact texts.
+//!
+//! Where the decimal sign is a comma, spreadsheets take `;` as the separator, also in the middle of a cell that stands between other
+//! cells' commas. So each cell with a `;` is quoted, and what follows a `;` and looks like a formula gets an apostrophe too.
 
 use std::borrow::Cow;
 
@@ -128,25 +131,45 @@ impl Report {
     }
 }
 
-/// Rows as RFC 4180 has them.
+/// Rows as RFC 4180 has them; cells with a `;` are quoted too.
 pub(super) fn written<R: AsRef<[String]>>(rows: &[R]) -> String {
-    let in_memory = "writing to memory cannot fail";
-    let mut writer = csv::WriterBuilder::new()
-        .terminator(csv::Terminator::CRLF)
-        .from_writer(Vec::new());
+    let mut text = String::new();
     for row in rows {
-        writer.write_record(row.as_ref()).expect(in_memory);
+        for (at, cell) in row.as_ref().iter().enumerate() {
+            if at > 0 {
+                text.push(',');
+            }
+            if cell.contains([',', ';', '"', '\r', '\n']) {
+                text.push('"');
+                text.push_str(&cell.replace('"', "\"\""));
+                text.push('"');
+            } else {
+                text.push_str(cell);
+            }
+        }
+        text.push_str("\r\n");
     }
-    let bytes = writer.into_inner().expect(in_memory);
-    String::from_utf8(bytes).expect("only text was written")
+    text
 }
 
 /// The text, made visible and never a formula. Leading blanks do not matter: spreadsheets skip them.
 pub(super) fn inert(text: &str) -> String {
     let shown = visible(text);
-    if shown.trim_start().starts_with(['=', '+', '-', '@']) {
-        format!("'{shown}")
-    } else {
-        shown.into_owned()
+    let mut parts = shown.split(';');
+    let mut inert = String::with_capacity(shown.len());
+    let is_formula = |text: &str| text.starts_with(['=', '+', '-', '@']);
+    if let Some(first) = parts.next() {
+        if is_formula(first.trim_start()) {
+            inert.push('\'');
+        }
+        inert.push_str(first);
     }
+    for part in parts {
+        inert.push(';');
+        if is_formula(part.trim_start_matches([' ', '"', '\''])) {
+            inert.push('\'');
+        }
+        inert.push_str(part);
+    }
+    inert
 }

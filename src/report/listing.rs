@@ -269,42 +269,34 @@ impl Listing {
         if !self.columns.is_empty() {
             return self.chosen_csv(with_header);
         }
-        let mut writer = csv::WriterBuilder::new()
-            .terminator(csv::Terminator::CRLF)
-            .from_writer(Vec::new());
-        let in_memory = "writing to memory cannot fail";
-        if with_header {
-            writer.write_record(CSV_HEADER).expect(in_memory);
-        }
+        let header = || CSV_HEADER.map(str::to_owned);
+        let mut rows: Vec<_> = with_header.then(header).into_iter().collect();
         let number = |number: Option<u32>| number.map(|number| number.to_string()).unwrap_or_default();
         let words = |words: &Option<String>| words.as_deref().map(inert).unwrap_or_default();
         for session in &self.sessions {
             let who = &session.who;
             let [.., values, policies] = cells(session, |_| true);
-            writer
-                .write_record([
-                    inert(&self.database),
-                    self.taken_at.map(iso).unwrap_or_default(),
-                    number(who.inst_id),
-                    number(who.sid),
-                    number(who.serial),
-                    who.logon_time.map(iso).unwrap_or_default(),
-                    words(&who.username),
-                    words(&who.program),
-                    words(&who.machine),
-                    words(&who.status),
-                    who.last_call_et.map(|seconds| seconds.to_string()).unwrap_or_default(),
-                    inert(&values),
-                    if session.opinions.is_empty() {
-                        String::new()
-                    } else {
-                        inert(&policies)
-                    },
-                ])
-                .expect(in_memory);
+            rows.push([
+                inert(&self.database),
+                self.taken_at.map(iso).unwrap_or_default(),
+                number(who.inst_id),
+                number(who.sid),
+                number(who.serial),
+                who.logon_time.map(iso).unwrap_or_default(),
+                words(&who.username),
+                words(&who.program),
+                words(&who.machine),
+                words(&who.status),
+                who.last_call_et.map(|seconds| seconds.to_string()).unwrap_or_default(),
+                inert(&values),
+                if session.opinions.is_empty() {
+                    String::new()
+                } else {
+                    inert(&policies)
+                },
+            ]);
         }
-        let bytes = writer.into_inner().expect(in_memory);
-        String::from_utf8(bytes).expect("only text was written")
+        written(&rows)
     }
 
     /// The columns that were asked for, with exact values, behind those that say which snapshot they are of.

@@ -160,6 +160,54 @@ fn a_report_takes_no_place_of_a_journal_a_configuration_or_policies() {
     assert_eq!(told.code, Some(0), "{}", told.err);
 }
 
+/// Nor a secret, or what protects the pages; and a report's name must not mean anything to the daemon.
+#[test]
+fn a_report_takes_no_place_of_a_secret_and_no_name_of_the_daemon_s_own() {
+    let site = desk();
+    let config = "databases:\n  - {name: prod, connect: //db:1521/P, user: reaper, password: {file: password}}\npolicies: [policies]\n";
+    site.write("orareaper.yaml", config);
+    site.write("export.csv", EXPORT);
+    site.write("password", "tiger\n");
+    site.write("credentials/prod", "tiger\n");
+    site.write("web.yml", "# who may look\nbasic_auth_users:\n  maria: x\n");
+    site.write("tls.yml", "tls_server_config: {cert_file: a, key_file: b}\n");
+    site.write("server.key", "-----BEGIN PRIVATE KEY-----\nx\n");
+    site.write("tnsnames.ora", "CRM = (DESCRIPTION=)\n");
+    let plan = ["--config", "orareaper.yaml", "plan", "--snapshot", "export.csv", "-o"];
+    for (name, is) in [
+        ("password", "it is a password or another secret and is not replaced"),
+        ("credentials/prod", "it is a password or another secret"),
+        ("web.yml", "it is a web configuration"),
+        ("tls.yml", "it is a web configuration"),
+        ("server.key", "it is a certificate or a key"),
+        ("tnsnames.ora", "it is one of Oracle's own files"),
+    ] {
+        let before = std::fs::read_to_string(site.path(name)).expect("reads");
+        let told = site.orareaper(&[&plan[..], &[name]].concat());
+        assert!(told.code == Some(2) && told.err.contains(is), "{name}: {}", told.err);
+        assert_eq!(std::fs::read_to_string(site.path(name)).expect("reads"), before);
+    }
+    let paused = "a file named paused is the daemon's own in its state folder, and there it pauses the daemon; give another name";
+    for (arguments, says) in [
+        (&["plan", "--snapshot", "export.csv", "-o", "state/paused"][..], paused),
+        (&["record", "--snapshots", "1", "-o", "state/paused"], paused),
+        (
+            &["plan", "--snapshot", "export.csv", "-o", "state/refused-logins.json"],
+            "the daemon's own",
+        ),
+    ] {
+        std::fs::create_dir_all(site.path("state")).expect("made");
+        let told = site.orareaper(&[&["--config", "orareaper.yaml"], arguments].concat());
+        assert!(
+            told.code == Some(2) && told.err.contains(says),
+            "{arguments:?}: {}",
+            told.err
+        );
+        let names: Vec<_> = std::fs::read_dir(site.path("state")).expect("reads").collect();
+        assert!(names.is_empty(), "{names:?}");
+    }
+}
+
 #[test]
 fn no_account_is_made_of_one_of_oracle_s_own() {
     let site = desk();

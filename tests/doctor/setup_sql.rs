@@ -128,3 +128,28 @@ fn setup_sql_says_what_it_assumes() {
         );
     }
 }
+
+/// Whoever runs the statements need not be who printed them: what is said beside them stands in them too, as a comment.
+#[test]
+fn a_warning_of_the_name_stands_in_the_statements() {
+    let site = Site::new();
+    let run = |user: &str| {
+        let mut command = site.command(&thin());
+        let run = command
+            .args(["setup-sql", "--for", "19c", "--cdb", "--user", user])
+            .output();
+        let run = run.expect("it runs");
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        (text(&run.stdout), text(&run.stderr))
+    };
+    let (statements, said) = run("reaper");
+    let warning = "warning: in CDB$ROOT the name of an account begins with COMMON_USER_PREFIX";
+    let begins = |text: &str, with: &str| text.lines().any(|line| line.starts_with(with));
+    assert!(begins(&said, warning), "{said}");
+    assert!(begins(&statements, &format!("-- {warning}")), "{statements}");
+    let (statements, said) = run("c##reaper");
+    assert!(
+        !statements.contains("warning") && !said.contains("warning"),
+        "{statements}{said}"
+    );
+}

@@ -11,10 +11,10 @@ use crate::decide::evaluate::truth::Truth;
 use crate::decide::going::{is_going, rows_going};
 use crate::decide::guard::floors::Floors;
 use crate::decide::in_force::{InForce, RunMode};
-use crate::decide::ledger::Ledger;
+use crate::decide::ledger::{Ledger, LedgerEntry, UnknownUse};
 use crate::decide::plan::{PlanEntry, Situation};
 use crate::decide::pressure::{Readings, judge};
-use crate::decide::reason::{Obstacle, Standing, Whose};
+use crate::decide::reason::{Obstacle, Relief, Standing, Whose};
 use crate::decide::verify::Following;
 use crate::policy::model::{Action, Policy};
 use crate::session::SessionKey;
@@ -38,6 +38,8 @@ struct Budget {
     whose: Whose,
     limit: u32,
     used: u32,
+    /// Why it counts as used up, where that is not by what is known to be done.
+    unknown: Option<UnknownUse>,
 }
 
 /// One policy's limits: budgets, floors of groups, and the estimate of the pressure.
@@ -51,6 +53,8 @@ pub(super) struct Allowance<'a> {
     all_actions: u32,
     own_actions: u32,
     floors: Option<Floors<'a>>,
+    readings: &'a Readings,
+    /// The same without what the sessions use that are going.
     estimate: Readings,
     following: &'a Following,
     now: DateTime<Utc>,
@@ -89,12 +93,14 @@ impl<'a> Allowance<'a> {
         let counts = |mode, by: &str| in_force.reckons_with(situation.set(), mode, by);
         let used = |hours, limit, name: Option<&str>| {
             let is_of = |policy: &str| name.is_none_or(|name| policy == name);
-            let done = ledger.used(situation.now, (TimeDelta::hours(hours), limit), |entry| {
-                counts(entry.mode, &entry.policy) && is_of(&entry.policy)
-            });
+            let period = TimeDelta::hours(hours);
+            let is_counted = |entry: &LedgerEntry| counts(entry.mode, &entry.policy) && is_of(&entry.policy);
+            let done = ledger.used(situation.now, (period, limit), is_counted);
+            let known = ledger.count(situation.now, period, is_counted);
+            let unknown = ledger.unknown_within(situation.now, period).filter(|_| known < limit);
             let begun = situation.under_way.counted(in_force, situation.set());
             let begun = begun.filter(|begun| is_of(&begun.policy)).count();
-            done.saturating_add(u32::try_from(begun).unwrap_or(u32::MAX))
+            (done.saturating_add(u32::try_from(begun).unwrap_or(u32::MAX)), unknown)
         };
         let before: Vec<&Took> = taken.0.iter().filter(|took| counts(took.mode, &took.by)).collect();
         let holders: HashMap<SessionKey, Arc<str>> =
@@ -102,20 +108,24 @@ impl<'a> Allowance<'a> {
         let (all, own) = (situation.limits(), &policy.limits);
         let name = Some(&*policy.name);
         let mut budgets = Vec::new();
-        let mut add = |key, whose, limit: Option<u32>, used: &dyn Fn(u32) -> u32| {
-            budgets.extend(limit.map(|limit| Budget {
-                key,
-                whose,
-                limit,
-                used: used(limit),
+        let mut add = |key, whose, limit: Option<u32>, used: &dyn Fn(u32) -> (u32, Option<UnknownUse>)| {
+            budgets.extend(limit.map(|limit| {
+                let (used, unknown) = used(limit);
+                Budget {
+                    key,
+                    whose,
+                    limit,
+                    used,
+                    unknown,
+                }
             }));
         };
-        add("per_cycle", Whose::Database, Some(all.per_cycle), &|_| 0);
+        add("per_cycle", Whose::Database, Some(all.per_cycle), &|_| (0, None));
         add("per_hour", Whose::Database, Some(all.per_hour), &|limit| {
             used(1, limit, None)
         });
         add("per_day", Whose::Database, all.per_day, &|limit| used(24, limit, None));
-        add("per_cycle", Whose::Policy, own.per_cycle, &|_| 0);
+        add("per_cycle", Whose::Policy, own.per_cycle, &|_| (0, None));
         add("per_hour", Whose::Policy, own.per_hour, &|limit| used(1, limit, name));
         add("per_day", Whose::Policy, own.per_day, &|limit| used(24, limit, name));
         let going = || going(snapshot, situation, in_force, holders.keys().copied());
@@ -138,6 +148,7 @@ impl<'a> Allowance<'a> {
             taken: holders,
             own_actions: 0,
             floors,
+            readings: situation.gates.readings(),
             estimate,
             following: situation.following,
             now: situation.now,
@@ -165,6 +176,7 @@ impl<'a> Allowance<'a> {
                     whose: budget.whose,
                     key: budget.key,
                     limit: budget.limit,
+                    unknown: budget.unknown.clone(),
                 });
             }
         }
@@ -181,7 +193,7 @@ impl<'a> Allowance<'a> {
         if let Some(floor) = floors.and_then(|floors| floors.reached(self.snapshot, entry.row, itself)) {
             return Some(Obstacle::Floor(floor));
         }
-        self.is_relieved(entry).then_some(Obstacle::Relieved)
+        self.relief(entry).map(Obstacle::Relieved)
     }
 
     /// Whether earlier attempts on the session make this one wait. The next rung of a ladder is no repetition, unless it was tried
@@ -199,14 +211,22 @@ impl<'a> Allowance<'a> {
         }
     }
 
-    /// Whether the pressure is relieved, by estimate.
-    fn is_relieved(&self, entry: &PlanEntry) -> bool {
-        let end = self.policy.pressure.as_ref().and_then(|pressure| pressure.end.as_ref());
-        let inst_id = self.snapshot.id(entry.row, Column::InstId);
-        let (Some(end), Some(inst_id)) = (end, inst_id) else {
-            return false;
-        };
-        judge(end, &self.estimate, inst_id) != Truth::False
+    /// Why the pressure no longer asks for this session, if so.
+    fn relief(&self, entry: &PlanEntry) -> Option<Relief> {
+        let end = self
+            .policy
+            .pressure
+            .as_ref()
+            .and_then(|pressure| pressure.end.as_ref())?;
+        let inst_id = self.snapshot.id(entry.row, Column::InstId)?;
+        match (judge(end, self.readings, inst_id), judge(end, &self.estimate, inst_id)) {
+            (_, Truth::False) => None,
+            (Truth::True, Truth::True | Truth::Unknown) => Some(Relief::Already { inst_id }),
+            (Truth::False, Truth::True) => Some(Relief::ByEstimate),
+            (Truth::Unknown | Truth::False, Truth::Unknown) | (Truth::Unknown, Truth::True) => {
+                Some(Relief::Unknown { inst_id })
+            }
+        }
     }
 
     pub(super) fn take(&mut self, entry: &PlanEntry, key: SessionKey, taken: &mut Permitted) {

@@ -184,7 +184,7 @@ fn excludes(first: &PressureCondition, second: &PressureCondition) -> bool {
 }
 
 /// The operators and thresholds of two conditions, if each is one comparison of the same resource with the same kind of threshold.
-fn of_one_resource(first: &PressureCondition, second: &PressureCondition) -> Option<[(Comparison, i64); 2]> {
+pub(super) fn of_one_resource(first: &PressureCondition, second: &PressureCondition) -> Option<[(Comparison, i64); 2]> {
     let (
         PressureCondition::Compare {
             resource,
@@ -222,22 +222,8 @@ fn percentage(resource: Resource, percent: i64, term: &Term) -> Result<Threshold
     }
 }
 
-/// A resource that `while` compares with a percentage and `until` with an amount, or the other way round. One of the two most
-/// likely lacks its `%`.
-pub(super) fn in_other_units(begin: &PressureCondition, end: &PressureCondition) -> Option<Resource> {
-    let (begin, end) = (thresholds(begin), thresholds(end));
-    let is_percent = |threshold: &Threshold| matches!(threshold, Threshold::Percent(_));
-    let of = |resource, thresholds: &[(Resource, Threshold)]| -> Vec<bool> {
-        let own = thresholds.iter().filter(|(other, _)| *other == resource);
-        own.map(|(_, threshold)| is_percent(threshold)).collect()
-    };
-    Resource::ALL.into_iter().find(|resource| {
-        let (begin, end) = (of(*resource, &begin), of(*resource, &end));
-        !begin.is_empty() && !end.is_empty() && !begin.iter().any(|percent| end.contains(percent))
-    })
-}
-
-fn thresholds(condition: &PressureCondition) -> Vec<(Resource, Threshold)> {
+/// The resources that a condition compares, each with its threshold.
+pub(super) fn thresholds(condition: &PressureCondition) -> Vec<(Resource, Threshold)> {
     match condition {
         PressureCondition::And(parts) | PressureCondition::Or(parts) => parts.iter().flat_map(thresholds).collect(),
         PressureCondition::Not(inner) => thresholds(inner),
@@ -245,16 +231,4 @@ fn thresholds(condition: &PressureCondition) -> Vec<(Resource, Threshold)> {
             resource, threshold, ..
         } => vec![(*resource, *threshold)],
     }
-}
-
-/// Whether `until` is already true where `while` becomes true, as in `above 70%` until `below 85%`.
-///
-/// It is known only if each is one comparison of the same resource with the same kind of threshold.
-pub(super) fn is_inverted(begin: &PressureCondition, end: &PressureCondition) -> bool {
-    let Some([(op, begin), (other_op, end)]) = of_one_resource(begin, end) else {
-        return false;
-    };
-    let rising = matches!(op, Comparison::Greater | Comparison::GreaterOrEqual);
-    let falling = matches!(other_op, Comparison::Less | Comparison::LessOrEqual);
-    rising && falling && end > begin
 }

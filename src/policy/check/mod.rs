@@ -5,6 +5,7 @@
 
 mod actions;
 mod gate;
+mod gate_pair;
 mod names;
 mod other_mark;
 mod policy;
@@ -336,15 +337,15 @@ impl PolicyChecker {
             }
             Some(text.to_owned())
         });
-        let owner = match fields.get("owner") {
-            Some(node) => inspection.text(node, "owner").unwrap_or_default().to_owned(),
-            None => {
-                inspection
-                    .warning(&fields.at, "exemption-without-owner", "this exemption has no owner")
-                    .hint = Some("add `owner:`, so that it is clear whom to ask when the exemption expires".to_owned());
-                String::new()
-            }
-        };
+        let owner = fields.get("owner");
+        let owner_at = owner.map_or_else(|| fields.at.clone(), |node| node.at.clone());
+        let owner = owner.map(|node| inspection.text(node, "owner"));
+        if matches!(owner, None | Some(Some(""))) {
+            inspection
+                .warning(&owner_at, "exemption-without-owner", "this exemption has no owner")
+                .hint = Some("add `owner:`, so that it is clear whom to ask when the exemption expires".to_owned());
+        }
+        let owner = owner.flatten().unwrap_or_default().to_owned();
         let until = fields.get("until").and_then(|node| {
             let date = inspection.date(node, "until")?;
             if date < self.today {

@@ -6,8 +6,10 @@ use chrono::NaiveDate;
 
 use super::PolicyChecker;
 use super::actions::{LONGEST_HOLD, action, allowances, escalations};
-use super::gate::{in_other_units, is_inverted, resolve_gate};
+use super::gate::resolve_gate;
+use super::gate_pair::gate_pair;
 use super::other_mark::{higher, lower};
+use crate::policy::condition::Condition;
 use crate::policy::habit::Aim;
 use crate::policy::lint::{self, Clause};
 use crate::policy::model::{Action, Keep, KeepOf, Limits, Mode, OrderKey, Policy, Pressure, Selector};
@@ -15,7 +17,7 @@ use crate::policy::parse::Parsed;
 use crate::policy::pressure::PressureCondition;
 use crate::session::column::{Column, Kind};
 use crate::yaml::calendar::as_date;
-use crate::yaml::diagnostics::{Severity, did_you_mean, quoted};
+use crate::yaml::diagnostics::{Diagnostic, Severity, did_you_mean, quoted};
 use crate::yaml::fields::{Fields, Inspection};
 use crate::yaml::node::{Node, Value};
 
@@ -110,6 +112,9 @@ impl PolicyChecker {
             let message =
                 "`cancel sql` stops a running statement, but no session that `when` matches can be running one";
             inspection.error(&node.at, "unreachable-action", message);
+        }
+        if let (Some(when), Some(Some(unless)), Some(node)) = (&when, &unless, unless_node) {
+            spares_everybody(inspection, node, (when, unless), reports(&fields));
         }
         Some(Policy {
             name: name?,
@@ -211,24 +216,7 @@ impl PolicyChecker {
             }
             (Some(begin), Some(end)) => {
                 let (begin, end) = (begin?, end?);
-                if is_inverted(&begin, &end) {
-                    let message = "`until` is already true where `while` becomes true, so the policy could never act";
-                    inspection.error(&fields.key_at("until"), "unreachable", message).hint =
-                        Some("the threshold of `until` must be below that of `while`".to_owned());
-                }
-                if let Some(resource) = in_other_units(&begin, &end) {
-                    let message = format!(
-                        "`while` and `until` compare `{}` in different units: one with a percentage, the other with an amount",
-                        resource.name()
-                    );
-                    let hint = match lower(&begin) {
-                        Some(until) => format!("write both in the same unit, such as `until: {until}`"),
-                        None => "write both in the same unit".to_owned(),
-                    };
-                    inspection
-                        .warning(&fields.key_at("until"), "different-units", message)
-                        .hint = Some(hint);
-                }
+                gate_pair(inspection, &fields.key_at("until"), &begin, &end);
                 Some(Some(Pressure { begin, end: Some(end) }))
             }
         }
@@ -242,6 +230,32 @@ impl PolicyChecker {
         }
         gate
     }
+}
+
+/// Warns of an `unless` that spares every session that `when` selects.
+fn spares_everybody(inspection: &mut Inspection, node: &Node, (when, unless): (&Condition, &Condition), reports: bool) {
+    // What a mistake makes of it is not what was meant, and `always-true` says more.
+    let is_told = |problem: &Diagnostic| {
+        node.at.contains(&problem.span.start) && (problem.is_error() || problem.code == lint::ALWAYS_TRUE)
+    };
+    if inspection.found.iter().any(is_told) {
+        return;
+    }
+    let of_every_session = lint::of_every_session(reports);
+    if !lint::never_together(&[(&of_every_session, true), (when, true), (unless, false)]) {
+        return;
+    }
+    let whom = if lint::never_together(&[(&of_every_session, true), (unless, false)]) {
+        "every user session"
+    } else {
+        "every session that `when` selects"
+    };
+    let never = if reports { "reports a session" } else { "acts" };
+    let message = format!("`unless` spares {whom}, so the policy never {never}");
+    inspection.warning(&node.at, "spares-everybody", message).hint = Some(
+        "`unless` names the exceptions from `when`: write a condition there that only some of them meet, or remove it"
+            .to_owned(),
+    );
 }
 
 /// The date, if that is what was written.
@@ -435,9 +449,32 @@ fn per(inspection: &mut Inspection, per_node: &Node) -> Option<Vec<Column>> {
                 )
                 .expected = Some("expected a text or number column".to_owned());
         }
+        group_of_one(inspection, item, column);
         per.push(column);
     }
     Some(per)
+}
+
+/// Reports a column of which each session, or nearly each, has a value of its own: a floor for each group then spares all.
+fn group_of_one(inspection: &mut Inspection, item: &Node, column: Column) {
+    let every_session = matches!(
+        column,
+        Column::Sid | Column::Serial | Column::Saddr | Column::Audsid | Column::Port
+    );
+    let every_server = matches!(column, Column::Paddr | Column::Spid);
+    let name = column.name();
+    let problem = if every_session {
+        let message =
+            format!("`{name}` cannot form groups: every session has its own, so `keep` would spare all of them");
+        inspection.error(&item.at, "group-per-session", message)
+    } else if every_server {
+        let message =
+            format!("`{name}` is of one server process, so `keep` spares every session that has a dedicated one");
+        inspection.warning(&item.at, "group-per-session", message)
+    } else {
+        return;
+    };
+    problem.hint = Some("name what sessions have in common: `per: [username, machine, program]`".to_owned());
 }
 
 /// Reads the `limits` of the configuration.

@@ -8,6 +8,9 @@ use crate::session::column::Column;
 use crate::terminal::visible::visible;
 use crate::yaml::diagnostics::Severity;
 
+/// The code of the warning.
+pub(crate) const ALWAYS_TRUE: &str = "always-true";
+
 /// The alternatives of an OR with more than this are not compared with each other.
 const MOST_ALTERNATIVES: usize = 64;
 
@@ -60,7 +63,7 @@ pub(super) fn always_one_of(parts: &[Condition], spans: &[Spans], found: &mut Fi
             ),
             Some(_) | None => "`and` is probably meant".to_owned(),
         };
-        let mistake = Mistake::new(spans.at.clone(), "always-true", message).hint(hint);
+        let mistake = Mistake::new(spans.at.clone(), ALWAYS_TRUE, message).hint(hint);
         found.push((Severity::Warning, mistake));
     }
 }

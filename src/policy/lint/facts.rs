@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crate::policy::condition::{Comparison, Condition, Constant, Operand};
+use crate::policy::condition::{Comparison, Condition, Constant, LikePart, LikePattern, Operand};
 use crate::session::column::{Column, Kind};
 
 /// What is known about each column.
@@ -22,6 +22,9 @@ struct Fact {
     torn: bool,
     allowed: Option<BTreeSet<Arc<str>>>,
     excluded: BTreeSet<Arc<str>>,
+    /// What LIKE and MATCHES say of it: each pattern, and whether it matches.
+    likes: Vec<(LikePattern, bool)>,
+    matches: Vec<(regex::Regex, bool)>,
     /// Inclusive, in the column's unit.
     low: Option<i128>,
     high: Option<i128>,
@@ -62,7 +65,8 @@ impl ColumnFacts {
         self.0.get(&column).is_some_and(|fact| fact.null == Some(true))
     }
 
-    fn assume(&mut self, condition: &Condition, positive: bool) {
+    /// Adds what follows if the condition is TRUE or, with `positive` false, FALSE.
+    pub(super) fn assume(&mut self, condition: &Condition, positive: bool) {
         match condition {
             Condition::And(parts) if positive => parts.iter().for_each(|part| self.assume(part, true)),
             Condition::Or(parts) if !positive => parts.iter().for_each(|part| self.assume(part, false)),
@@ -83,14 +87,26 @@ impl ColumnFacts {
                 (Operand::Column(one), Operand::Column(other)) => {
                     self.null(*one, false);
                     self.null(*other, false);
+                    if one == other && op.holds(std::cmp::Ordering::Equal) != positive {
+                        self.0.entry(*one).or_default().torn = true;
+                    }
                 }
                 (Operand::Literal(_), Operand::Literal(_)) => {}
             },
             Condition::In { operand, values, .. } => self.within(operand, values, positive),
             Condition::Between { operand, low, high } => self.between(operand, low, high, positive),
-            Condition::Like { operand, .. } | Condition::Matches { operand, .. } => {
+            Condition::Like { operand, pattern } => {
                 if let Operand::Column(column) = operand {
                     self.null(*column, false);
+                    let likes = &mut self.0.entry(*column).or_default().likes;
+                    likes.push((pattern.clone(), positive));
+                }
+            }
+            Condition::Matches { operand, pattern } => {
+                if let Operand::Column(column) = operand {
+                    self.null(*column, false);
+                    let matches = &mut self.0.entry(*column).or_default().matches;
+                    matches.push((pattern.clone(), positive));
                 }
             }
         }
@@ -216,6 +232,8 @@ impl Fact {
             (one, two) => one.or_else(|| two.clone()),
         };
         self.excluded.extend(other.excluded.iter().cloned());
+        self.likes.extend(other.likes.iter().cloned());
+        self.matches.extend(other.matches.iter().cloned());
         self.low = self.low.max(other.low);
         self.high = match (self.high, other.high) {
             (Some(one), Some(two)) => Some(one.min(two)),
@@ -224,20 +242,73 @@ impl Fact {
     }
 
     fn impossible(&self, column: Column) -> bool {
-        let floor = matches!(column.kind(), Kind::Duration | Kind::Size).then_some(0);
-        let empty_range = match (self.low.max(floor), self.high) {
+        let empty_range = match (self.low.max(least(column)), self.high) {
             (Some(low), Some(high)) => low > high,
             _ => false,
         };
         let possible = |value: &str| {
-            !self.excluded.contains(value) && column.closed_list().is_none_or(|domain| domain.contains(&value))
+            !self.excluded.contains(value)
+                && column.closed_list().is_none_or(|domain| domain.contains(&value))
+                && self.likes.iter().all(|(like, holds)| like.matches(value) == *holds)
+                && self
+                    .matches
+                    .iter()
+                    .all(|(regex, holds)| regex.is_match(value) == *holds)
         };
         let no_text = match (&self.allowed, column.closed_list()) {
             (Some(allowed), _) => !allowed.iter().any(|value| possible(value)),
             (None, Some(domain)) => self.null == Some(false) && !domain.iter().any(|value| possible(value)),
             (None, None) => false,
         };
-        self.torn || empty_range || no_text
+        self.torn || empty_range || no_text || self.patterns_contradict()
+    }
+
+    /// Whether no text satisfies all patterns, as far as their beginnings show it.
+    fn patterns_contradict(&self) -> bool {
+        let holding = || self.likes.iter().filter(|(_, holds)| *holds).map(|(like, _)| like);
+        let failing = || self.likes.iter().filter(|(_, holds)| !*holds).map(|(like, _)| like);
+        let begins = |like: &LikePattern| match like.parts.first() {
+            Some(LikePart::Text(text)) => Some(text.clone()),
+            Some(LikePart::Any | LikePart::One) | None => None,
+        };
+        let apart = |one: &str, other: &str| !one.starts_with(other) && !other.starts_with(one);
+        let beginnings: Vec<Box<str>> = holding().filter_map(begins).collect();
+        let torn = beginnings
+            .iter()
+            .any(|one| beginnings.iter().any(|other| apart(one, other)));
+        let fails_for_all = |like: &LikePattern| match &*like.parts {
+            [LikePart::Any] => true,
+            [LikePart::Text(text), LikePart::Any] => beginnings.iter().any(|begins| begins.starts_with(&**text)),
+            _ => holding().any(|other| other.parts == like.parts),
+        };
+        let same_regex = |one: &(regex::Regex, bool), other: &(regex::Regex, bool)| {
+            one.1 != other.1 && one.0.as_str() == other.0.as_str()
+        };
+        let matches = &self.matches;
+        torn || failing().any(fails_for_all)
+            || matches
+                .iter()
+                .any(|one| matches.iter().any(|other| same_regex(one, other)))
+    }
+}
+
+/// The least value that a column can have, where that is certain.
+fn least(column: Column) -> Option<i128> {
+    let counts = matches!(
+        column,
+        Column::Serial
+            | Column::Blocking
+            | Column::UndoRecords
+            | Column::PxServers
+            | Column::LogicalReads
+            | Column::PhysicalReads
+            | Column::CpuRate
+            | Column::ReadsRate
+    );
+    if matches!(column, Column::InstId | Column::Sid) {
+        Some(1)
+    } else {
+        (counts || matches!(column.kind(), Kind::Duration | Kind::Size)).then_some(0)
     }
 }
 

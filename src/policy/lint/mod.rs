@@ -9,6 +9,7 @@ mod alternatives;
 mod coverage;
 mod facts;
 mod findings;
+mod never;
 mod null;
 #[cfg(test)]
 mod tests;
@@ -19,10 +20,12 @@ mod written;
 use std::collections::BTreeSet;
 use std::ops::Range;
 
+pub(crate) use alternatives::ALWAYS_TRUE;
 use alternatives::always_one_of;
 use coverage::coverage;
 use facts::ColumnFacts;
 use findings::Findings;
+pub(crate) use never::{never_together, of_every_session};
 use null::{UnknownEffect, surprises};
 use values::values;
 pub(crate) use written::{AND_OR_MIXED, judge_text};
@@ -56,10 +59,25 @@ pub(crate) fn judge(condition: &Condition, spans: &Spans, place: Clause) -> Find
     let mut tested = BTreeSet::new();
     null_tests(condition, &mut tested);
     let mut found = judge_part(condition, spans, place, &tested);
-    let errors = found.iter().any(|(severity, _)| *severity == Severity::Error);
+    let mut errors = found.iter().any(|(severity, _)| *severity == Severity::Error);
+    if !errors && place != Clause::Definition && never_together(&[(condition, true)]) {
+        let message = "no session can match this: its parts contradict each other";
+        found.push((Severity::Error, Mistake::new(spans.at.clone(), "unreachable", message)));
+        errors = true;
+    }
     match place {
         Clause::When if !errors => coverage(condition, spans, false, &mut found),
         Clause::WhenReporting if !errors => coverage(condition, spans, true, &mut found),
+        Clause::Exemption
+            if !errors
+                && !found.iter().any(|(_, mistake)| mistake.code == ALWAYS_TRUE)
+                && never_together(&[(&of_every_session(false), true), (condition, false)]) =>
+        {
+            let message = "this exempts every session, so no policy can ever act";
+            let mistake = Mistake::new(spans.at.clone(), "spares-everybody", message)
+                .hint("name whom to spare, such as a user or a program; to stop all actions, run `orareaper pause`");
+            found.push((Severity::Warning, mistake));
+        }
         Clause::When | Clause::WhenReporting | Clause::Unless | Clause::Exemption | Clause::Definition => {}
     }
     found

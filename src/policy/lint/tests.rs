@@ -91,6 +91,14 @@ fn condition() -> impl Strategy<Value = Condition> {
             "username is null",
             "username is not null",
             "username like '%'",
+            "username like 'S%'",
+            "username not like 'SHO%'",
+            "username not like 'SHOP'",
+            "username not matches '^S'",
+            "username matches 'T'",
+            "username = username",
+            "username != username",
+            "username <= username",
             "module is null",
             "module not like 'B%'",
             "module = b",
@@ -137,6 +145,22 @@ proptest! {
             }
             let unnamed = grid.text(row, Column::Username).is_none();
             prop_assert!(unnamed || !facts.must_be_null(Column::Username), "{}", condition);
+        }
+    }
+
+    #[test]
+    fn what_is_said_never_to_hold_together_never_does(when in condition(), unless in condition()) {
+        let grid = &*GRID;
+        let (of_when, of_unless) = (evaluate(&when, grid), evaluate(&unless, grid));
+        let is_candidate = |row: usize| of_when.get(row) == Truth::True && of_unless.get(row) == Truth::False;
+        if never_together(&[(&when, true), (&unless, false)]) {
+            prop_assert!(!(0..grid.rows()).any(is_candidate), "{} unless {}", when, unless);
+        }
+        if never_together(&[(&when, true)]) {
+            prop_assert!((0..grid.rows()).all(|row| of_when.get(row) != Truth::True), "{}", when);
+        }
+        if never_together(&[(&unless, false)]) {
+            prop_assert!((0..grid.rows()).all(|row| of_unless.get(row) != Truth::False), "{}", unless);
         }
     }
 
