@@ -49,14 +49,15 @@ impl fmt::Display for ClockStep {
 #[derive(Clone, Debug, Default)]
 pub struct Clocks {
     last: Option<(DateTime<Utc>, Duration)>,
-    /// The database's clock minus the host's time of day when the newest action in the journal was written.
+    /// The database's clock minus the host's time of day when the snapshot behind the newest action in the journal was read.
     journalled: Option<TimeDelta>,
     /// The sum of all steps.
     stepped: TimeDelta,
 }
 
 impl Clocks {
-    /// For a daemon that has just started: the newest action in its journal was dated this much later than it was written.
+    /// For a daemon that has just started: the snapshot behind the newest action in its journal was dated this much later than the host's
+    /// time of day was when its reading began.
     #[must_use]
     pub(crate) fn restored(ahead: Option<TimeDelta>) -> Clocks {
         Clocks {

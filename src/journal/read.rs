@@ -106,6 +106,12 @@ impl Default for History {
 }
 
 impl Past {
+    /// When the reading of its snapshot began, by the host's clock. The intent may be written minutes later, and nothing of that is a
+    /// step of the database's clock.
+    fn snapshot_began(&self) -> DateTime<Utc> {
+        TimeDelta::from_std(self.intent.waited).map_or(self.written, |waited| later(self.written, -waited))
+    }
+
     /// Whether the action must be followed: a statement was or may have been sent, and no snapshot has shown the end.
     #[must_use]
     pub(crate) fn is_open(&self) -> bool {
@@ -209,7 +215,7 @@ impl History {
         let is_past = |past: &Past| past.intent.taken_at - REMEMBERED <= self.read_at;
         let here = || self.actions.values().filter(|past| is_here(&past.intent));
         let newest = here().rfind(|past| is_past(past));
-        let ahead = newest.map(|past| past.intent.taken_at - past.written);
+        let ahead = newest.map(|past| past.intent.taken_at - past.snapshot_began());
         memory.clocks = Clocks::restored(ahead);
         for past in here() {
             let done = done(past, ahead);
@@ -414,10 +420,10 @@ fn who(intent: &Intent) -> ClientGroup {
     }
 }
 
-/// `ahead` is how much later the newest action was dated than it was written. An action before a step of the database's clock is
+/// `ahead` is how much later the newest action was dated than its snapshot was read. An action before a step of the database's clock is
 /// dated by the clock after the step, if that makes it later: no budget is free again because of a clock that was set.
 fn done(past: &Past, ahead: Option<TimeDelta>) -> Done {
-    let again = ahead.map_or(past.intent.taken_at, |ahead| later(past.written, ahead));
+    let again = ahead.map_or(past.intent.taken_at, |ahead| later(past.snapshot_began(), ahead));
     let stepped = again - past.intent.taken_at > TOLERANCE;
     let at = if stepped { again } else { past.intent.taken_at };
     let done = done_as_dated(past);

@@ -205,7 +205,7 @@ impl DatabaseLoop {
     }
 
     fn drop_task(&mut self, task: &Task, outcome: Outcome, why: &str) {
-        let done = drop_unused(task, outcome, why, &mut *self.recorder);
+        let done = drop_unused(task, (outcome, why), &*self.clock, &mut *self.recorder);
         self.done(done, task.batch.stepped);
     }
 

@@ -21,9 +21,9 @@ use std::sync::Mutex;
 
 const IDLE: &str = "when: INACTIVE longer than 1h";
 
-/// Warrants that were dropped: SID and why.
+/// Warrants that were dropped: SID and why, and for how long they had waited.
 #[derive(Clone, Default)]
-struct Dropped(Arc<Mutex<Vec<(u32, String)>>>);
+struct Dropped(Arc<Mutex<Vec<(u32, String)>>>, Arc<Mutex<Vec<Duration>>>);
 
 impl StepRecorder for Dropped {
     fn next_id(&mut self) -> u64 {
@@ -39,6 +39,7 @@ impl StepRecorder for Dropped {
     fn unused(&mut self, unused: &Intending<'_>, _: Outcome, why: &str) {
         let mut dropped = self.0.lock().expect("one thread");
         dropped.push((unused.warrant.key().sid, why.to_owned()));
+        self.1.lock().expect("one thread").push(unused.waited);
     }
 }
 
@@ -411,6 +412,8 @@ fn who_waits_for_longer_than_its_snapshot_is_good_for_is_dropped() {
         site.dropped(),
         [(2, "the snapshot was too old when its turn came".to_owned())]
     );
+    let waited = site.dropped.1.lock().expect("one thread");
+    assert_eq!(*waited, [Duration::from_secs(31)], "which the journal says");
 }
 
 #[test]
