@@ -282,7 +282,7 @@ impl Judge {
             !waits || limit.as_secs() > KILL_WAITS,
             "it would not wait for its victim"
         );
-        let escalates = self.rung(at, base, begun, rule, asked.clause)?;
+        let escalates = self.rung(at, begun, rule, asked.clause)?;
         if !escalates {
             self.check_schedule(at, base, begun, rule)?;
             self.check_others(at, base, begun, rule)?;
@@ -327,8 +327,8 @@ impl Judge {
 
     /// Whether it is the next rung of the ladder, on a session that this policy has acted on. Nothing else may act on one a second
     /// time, unless the action before came to nothing. A rung that may not have been taken is no rung to go on from: what is asked of
-    /// a first action is asked again.
-    fn rung(&self, at: usize, base: &Base, begun: &Begun, rule: &Rule, clause: Clause) -> Result<bool, String> {
+    /// a first action is asked again. Whether the session is dying goes by the second look: nobody knows what happens after that.
+    fn rung(&self, at: usize, begun: &Begun, rule: &Rule, clause: Clause) -> Result<bool, String> {
         let before: Vec<&Sent> = self
             .sent
             .iter()
@@ -342,7 +342,7 @@ impl Judge {
             before.iter().all(|sent| sent.cycle < begun.cycle),
             "twice in one cycle: {before:?}"
         );
-        let lies = base.find(begun.key).is_some_and(|session| session.mark.is_some());
+        let lies = begun.seen.as_ref().is_some_and(|seen| seen.session.mark.is_some());
         if lies && self.goes_on_from_lost(at, &before, begun, rule, clause) {
             return Ok(true);
         }

@@ -106,6 +106,12 @@ impl Scene {
     }
 
     fn sends_alone(&mut self) -> Result<(), String> {
+        self.looks_again();
+        self.sends_after_the_look()
+    }
+
+    /// Whoever acts reads the session again.
+    fn looks_again(&mut self) {
         let (base, hidden) = (&self.base, None);
         let asking = Asking {
             base,
@@ -117,6 +123,9 @@ impl Scene {
             WHO,
             Read::Sessions(&asking, Some((self.begun.key.inst, self.begun.key.sid))),
         );
+    }
+
+    fn sends_after_the_look(&mut self) -> Result<(), String> {
         let (judge, base) = (&mut self.judge, &self.base);
         let sends = || judge.sends(WHO, base, &self.asked, self.limit);
         let said = catch_unwind(AssertUnwindSafe(sends));
@@ -292,6 +301,30 @@ fn whoever_is_met_again_too_soon_or_by_the_wrong_rung_is_noticed() {
         (Some(31), 300, Clause::KillForce, "again, 300 s after"),
         (Some(0), 3_599, Clause::Kill, "again, 3599 s after"),
         (None, 59, Clause::Kill, "again, 59 s after"),
+/// A kill had no answer, and a snapshot a minute later shows the session alive. Somebody else marks it before or after the second look.
+#[test]
+fn what_happens_after_the_second_look_is_not_known() {
+    for before in [true, false] {
+        let mut scene = Scene::new();
+        assert_eq!(scene.sends(), Ok(()));
+        scene.later(None, 60);
+        scene.judge.begin(WHO, scene.begun.clone());
+        let mark = |scene: &mut Scene| scene.base.sessions.last_mut().expect("somebody").mark = Some(DYING);
+        if before {
+            mark(&mut scene);
+        }
+        scene.looks_again();
+        if !before {
+            mark(&mut scene);
+        }
+        let said = scene.sends_after_the_look();
+        match before {
+            true => assert!(said.is_err_and(|said| said.contains("again, 60 s after"))),
+            false => assert_eq!(said, Ok(())),
+        }
+    }
+}
+
         (None, 60, Clause::KillForce, "its policy begins with"),
         (Some(4_242), 59, Clause::Kill, "again, 59 s after"),
         (Some(29), 59, Clause::Kill, "after it failed"),
@@ -353,11 +386,18 @@ impl Scene {
             base,
             own,
             hidden,
+        self.cycle_read_in(seconds, 0, hidden, taken)
+    }
+
+    /// Likewise, with rows that come so much later than the clock.
+    fn cycle_read_in(&mut self, seconds: i64, read_in: i64, hidden: Option<u32>, taken: &[Key]) -> Result<(), String> {
             at_most: i64::MAX,
+        let began = (self.base.now, self.base.clock());
+        self.base.advance(self.base.now + read_in);
         };
         let memory = &mut self.judge.memory[0];
         memory.polls();
-        memory.begins(base.now, base.now, base.clock());
+        memory.begins(began.0, began.0, began.1);
         memory.looks(&rules, &asking);
         memory.gauges(&asking);
         memory.cycle(0, &rules, 60, &self.judge.sent);
@@ -414,6 +454,25 @@ fn ordered(scene: &mut Scene) {
     scene.asked.clause = Clause::KillImmediate;
     scene.base.use_it(begun.key);
 }
+/// The clock of a snapshot is read first. Who has been connected for long enough by the time that the rows come is no candidate yet.
+#[test]
+fn a_breaker_counts_by_the_clock_of_the_snapshot() {
+    for (since, said) in [(571, Ok(())), (601, Err("open the breaker"))] {
+        let mut scene = Scene::new();
+        let one = [scene.begun.key];
+        scene.rule().wanted = Wanted::Everybody;
+        scene.entry().limits.share = 30;
+        for _ in 0..8 {
+            scene.base.log_in(1, Some(group_named("tools")));
+        }
+        let found = scene.cycle_read_in(since, 30, None, &one);
+        match said {
+            Ok(()) => assert_eq!(found, Ok(())),
+            Err(wrong) => assert!(found.is_err_and(|found| found.contains(wrong))),
+        }
+    }
+}
+
 
 #[test]
 fn what_is_wrong_with_an_order_is_noticed() {

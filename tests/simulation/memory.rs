@@ -288,7 +288,7 @@ impl EntryMemory {
         };
         let seen = || base.sessions.iter().filter(|session| asking.is_seen(session.key.inst));
         for rule in rules {
-            let matching = seen().filter(|session| rule.wants(session, base));
+            let matching = seen().filter(|session| rule.wants_by(clock, session, base));
             if rule.hold > 0 {
                 let keys = matching.clone().map(|session| session.key).collect();
                 look.matching.push((rule.name.clone(), keys));
@@ -306,6 +306,7 @@ impl EntryMemory {
         self.look = look;
     }
 
+        let clock = self.began.map_or(base.clock(), |began| began.clock);
     pub(crate) fn gauges(&mut self, asking: &Asking<'_>) {
         self.look.gauged = used(asking);
     }
