@@ -49,11 +49,21 @@ pub(crate) struct Heard {
 }
 
 impl Household {
-    /// Enters actions that no entry has in its memory, each once.
+    /// Enters actions that no entry has in its memory, each once, by the later date: the journal has them as they were dated before a step
+    /// of the clock, and is read while the removed entry may not have ended yet.
     fn leave(&mut self, left: impl IntoIterator<Item = (Arc<DatabaseIdentity>, LedgerEntry)>) {
-        let mut known: HashSet<u64> = self.left.iter().filter_map(|(_, done)| done.action_id).collect();
-        let is_new = |(_, done): &(_, LedgerEntry)| done.action_id.is_none_or(|id| known.insert(id));
-        self.left.extend(left.into_iter().filter(is_new));
+        let numbered = |(at, (_, done)): (usize, &(_, LedgerEntry))| Some((done.action_id?, at));
+        let mut known: HashMap<u64, usize> = self.left.iter().enumerate().filter_map(numbered).collect();
+        for (of, done) in left {
+            let place = self.left.len();
+            match done.action_id.map(|id| *known.entry(id).or_insert(place)) {
+                Some(at) if at < place => {
+                    let known = &mut self.left[at].1;
+                    known.at = known.at.max(done.at);
+                }
+                Some(_) | None => self.left.push((of, done)),
+            }
+        }
     }
 
     /// Removes an entry; what it did stays.
@@ -411,3 +421,26 @@ mod tests {
         }
     }
 }
+
+    /// A reload reads the journal before the removed entry has ended. The journal dates its actions by the clock before a step.
+    #[test]
+    fn what_a_removed_entry_did_is_taken_over_by_the_later_date_whichever_is_heard_first() {
+        let at = |seconds| LedgerEntry {
+            at: DateTime::UNIX_EPOCH + TimeDelta::seconds(seconds),
+            ..done().remove(0)
+        };
+        let journal = || vec![(identity("PROD", &["a"]).into(), at(0))];
+        for journal_first in [true, false] {
+            let siblings = Siblings::default();
+            siblings.meet(&"one".into(), identity("PROD", &["a"]), vec![at(4_000)]);
+            if journal_first {
+                siblings.known().leave(journal());
+            }
+            siblings.leave("one");
+            if !journal_first {
+                siblings.known().leave(journal());
+            }
+            let heir = siblings.meet(&"other".into(), identity("PROD", &["a"]), Vec::new());
+            assert_eq!((heir.done, heir.left), (Vec::new(), vec![at(4_000)]), "{journal_first}");
+        }
+    }
