@@ -311,6 +311,7 @@ impl DatabaseLoop {
         // A warrant of the old rules may be one that the new ones would not give: the next cycle decides anew.
         self.revoke(RELOADED);
         self.rules = rules;
+        self.agree();
         self.next_poll = self.next_poll.min(self.clock.now().plus(settings.poll));
         self.settings = settings;
         self.gave_up = false;
@@ -355,19 +356,16 @@ impl DatabaseLoop {
             return self.miss_the_clock();
         };
         let began = self.clock.now();
-        let rules = Arc::clone(&self.rules);
         let here = self.here(&polled.capabilities, now);
+        let step = self.reconcile(now, polled.began);
+        let (siblings, acts) = self.hear(&polled.capabilities);
+        let rules = Arc::clone(&self.rules);
         let mut needed = Needed::of(rules.set(), here.running(), &polled.snapshot);
         if needed == Needed::Nothing && self.may_lead() {
             needed = Needed::Any;
         }
         self.standby.need(needed, &polled.snapshot);
         let facts = polled.capabilities.facts(&self.own);
-        let step = self.reconcile(now, polled.began);
-        let identity = DatabaseIdentity::of(&polled.capabilities);
-        let heard = self.kin.meet(identity, self.memory.ledger.own());
-        self.memory.ledger.take_over(heard.left);
-        self.memory.ledger.reckon_with(heard.done);
         let unbroken = self.is_unbroken(polled.began) && step.is_none();
         let wanted = columns_needed::columns(rules.set());
         self.memory.add_rates(&mut polled.snapshot, wanted, unbroken);
@@ -375,7 +373,7 @@ impl DatabaseLoop {
         let standstill = self
             .standstill(polled, now)
             .or_else(|| step.map(Standstill::ClockStepped))
-            .or_else(|| Some(Standstill::Sibling(heard.acts?)));
+            .or_else(|| Some(Standstill::Sibling(acts?)));
         let for_policies = standstill.clone().or_else(|| self.requests.first_order());
         let for_policies = for_policies.or_else(|| self.refused.standstill(self.clock.now()));
         let input = CycleInput {
@@ -405,7 +403,7 @@ impl DatabaseLoop {
             standstill: for_policies.as_ref(),
             refused: self.refused.check(),
             blackout: rules.blackout_by_either(now, self.clock.utc()),
-            siblings: &heard.names,
+            siblings: &siblings,
             leads: self.leads(),
         });
         let warrants = std::mem::take(&mut cycle.ruling.warrants);
@@ -417,6 +415,25 @@ impl DatabaseLoop {
         self.requests.follow_up(&cycle.verified, &polled.snapshot);
         self.answer_operators(polled, &facts, now, standstill.as_ref());
         self.rest_if_idle();
+    }
+
+    /// Meets other entries for the same database: what they did counts here, and the smallest limits of all. Returns their names, and who
+    /// of them acts now.
+    fn hear(&mut self, capabilities: &Capabilities) -> (Vec<Arc<str>>, Option<Arc<str>>) {
+        let identity = DatabaseIdentity::of(capabilities);
+        let heard = self.kin.meet(identity, self.memory.ledger.own());
+        self.memory.ledger.take_over(heard.left);
+        self.memory.ledger.reckon_with(heard.done);
+        self.agree();
+        (heard.names, heard.acts)
+    }
+
+    /// Tells the other entries this one's limits, and goes by theirs where they are smaller.
+    fn agree(&mut self) {
+        let others = self.kin.agree(self.rules.own_budget());
+        if let Some(rules) = self.rules.beside(others) {
+            self.rules = Arc::new(rules);
+        }
     }
 
     /// Looks whether this daemon leads, and begins anew where that has changed.

@@ -4,7 +4,7 @@
 //! its instances with their hosts; a standby and a clone have other hosts. Intents in the journal have this identity, so after a restart
 //! an entry that has not connected yet is known by its last action. A budget is meant for a database: with a budget for
 //! each entry, two entries would take twice as many sessions. An entry for CDB$ROOT shares it with those for the PDBs, whose sessions it
-//! shows too; two PDBs share nothing. For the same reason an entry that is removed, renamed or given another
+//! shows too; two PDBs share nothing. Where their limits differ, the smallest hold for all of them. For the same reason an entry that is removed, renamed or given another
 //! address leaves its actions behind, in memory and in the journal: whatever entry leads to that database next takes them over.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -12,6 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use chrono::{DateTime, TimeDelta, Utc};
 
+use crate::decide::in_force::{EffectiveLimits, SharedBudget};
 use crate::decide::ledger::{LedgerEntry, later};
 use crate::journal::read::History;
 use crate::oracle::identity::DatabaseIdentity;
@@ -33,6 +34,8 @@ struct KnownSibling {
     done: Vec<LedgerEntry>,
     /// Whether its actions are in progress.
     acts: bool,
+    /// The budget that the configuration gives it, once it has said so.
+    budget: Option<SharedBudget>,
 }
 
 /// What an entry learns about the other entries for its database.
@@ -80,14 +83,19 @@ impl Siblings {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Has what the journal knows count for all entries of each database; each of `configured` by its name and its place. What was done
-    /// to databases under whatever name they had then counts too, but not twice where an entry has it in its own memory.
-    pub fn learn(&self, history: &History, configured: impl IntoIterator<Item = (Arc<str>, Arc<str>)>) {
-        for (name, place) in configured {
+    /// Has what the journal knows count for all entries of each database; each of `configured` by its name, its place and its limits. What
+    /// was done to databases under whatever name they had then counts too, but not twice where an entry has it in its own memory.
+    pub fn learn(
+        &self,
+        history: &History,
+        configured: impl IntoIterator<Item = (Arc<str>, Arc<str>, EffectiveLimits)>,
+    ) {
+        for (name, place, limits) in configured {
             if let Some(identity) = history.identity(&name, &place) {
                 let done = history.memory(&name, &place).ledger.own();
                 self.seed(&name, identity.clone(), done);
             }
+            let _ = self.agree(&name, limits.budget());
         }
         let mut known = self.known();
         // One that was under way when an earlier reload read the journal may have come to nothing since.
@@ -100,7 +108,13 @@ impl Siblings {
     /// snapshot on.
     fn seed(&self, name: &Arc<str>, identity: DatabaseIdentity, done: Vec<LedgerEntry>) {
         let acts = false;
-        let seed = KnownSibling { identity, done, acts };
+        let budget = None;
+        let seed = KnownSibling {
+            identity,
+            done,
+            acts,
+            budget,
+        };
         self.known().entries.entry(Arc::clone(name)).or_insert(seed);
     }
 
@@ -156,10 +170,28 @@ impl Siblings {
         heard.done.extend(elsewhere.map(|(_, done)| done.clone()));
         done.extend(heard.left.iter().cloned());
         let acts = heard.acts.is_none();
-        known
-            .entries
-            .insert(Arc::clone(name), KnownSibling { identity, done, acts });
+        let budget = known.entries.get(name).and_then(|before| before.budget);
+        let met = KnownSibling {
+            identity,
+            done,
+            acts,
+            budget,
+        };
+        known.entries.insert(Arc::clone(name), met);
         heard
+    }
+
+    /// Records the budget that the configuration gives an entry; the smallest one of the other entries for its database.
+    pub(crate) fn agree(&self, name: &str, budget: SharedBudget) -> Option<SharedBudget> {
+        let mut known = self.known();
+        let own = known.entries.get_mut(name)?;
+        own.budget = Some(budget);
+        let identity = own.identity.clone();
+        let others = known.entries.iter();
+        let others = others.filter(|(other, known)| &***other != name && known.identity.overlaps(&identity));
+        others
+            .filter_map(|(_, known)| known.budget)
+            .reduce(SharedBudget::smaller)
     }
 
     /// The database's clock was set forward: the actions of the other entries are dated anew, until each dates its own. An entry that
@@ -216,6 +248,11 @@ impl Kin {
     /// As [`Siblings::meet`].
     pub(crate) fn meet(&self, identity: DatabaseIdentity, done: Vec<LedgerEntry>) -> Heard {
         self.siblings.meet(&self.name, identity, done)
+    }
+
+    /// As [`Siblings::agree`].
+    pub(crate) fn agree(&self, budget: SharedBudget) -> Option<SharedBudget> {
+        self.siblings.agree(&self.name, budget)
     }
 
     /// As [`Siblings::step`].
@@ -318,6 +355,31 @@ mod tests {
         }
     }
 
+    #[test]
+    fn the_smallest_budget_is_of_those_that_share_it() {
+        let of = |container| DatabaseIdentity {
+            container: Some(container),
+            ..identity("CDB", &["a"])
+        };
+        let budget = |per_hour, per_day| SharedBudget { per_hour, per_day };
+        let siblings = Siblings::default();
+        let (root, shop, crm) = (budget(9, None), budget(3, None), budget(5, Some(7)));
+        let entries = [("root", of(1), root), ("shop", of(3), shop), ("crm", of(4), crm)];
+        for (name, identity, budget) in &entries {
+            assert_eq!(siblings.agree(name, *budget), None, "it has not connected");
+            siblings.meet(&(*name).into(), identity.clone(), Vec::new());
+            siblings.agree(name, *budget);
+        }
+        let others = entries.map(|(name, _, budget)| siblings.agree(name, budget));
+        assert_eq!(others, [Some(budget(3, Some(7))), Some(root), Some(root)]);
+        // One that has not connected since the start, and one whose limits a reload has changed.
+        siblings.leave("shop");
+        siblings.seed(&"shop".into(), of(3), Vec::new());
+        assert_eq!(siblings.agree("root", root), Some(crm));
+        siblings.agree("shop", budget(1, None));
+        assert_eq!(siblings.agree("root", root), Some(budget(1, Some(7))));
+    }
+
     /// What an entry took over may be dated by the journal, from before a step of the clock that the other entry has seen.
     #[test]
     fn an_action_that_is_known_twice_is_told_by_the_later_date() {
@@ -398,6 +460,29 @@ mod tests {
         );
     }
 
+    /// A reload reads the journal before the removed entry has ended. The journal dates its actions by the clock before a step.
+    #[test]
+    fn what_a_removed_entry_did_is_taken_over_by_the_later_date_whichever_is_heard_first() {
+        let at = |seconds| LedgerEntry {
+            at: DateTime::UNIX_EPOCH + TimeDelta::seconds(seconds),
+            ..done().remove(0)
+        };
+        let journal = || vec![(identity("PROD", &["a"]).into(), at(0))];
+        for journal_first in [true, false] {
+            let siblings = Siblings::default();
+            siblings.meet(&"one".into(), identity("PROD", &["a"]), vec![at(4_000)]);
+            if journal_first {
+                siblings.known().leave(journal());
+            }
+            siblings.leave("one");
+            if !journal_first {
+                siblings.known().leave(journal());
+            }
+            let heir = siblings.meet(&"other".into(), identity("PROD", &["a"]), Vec::new());
+            assert_eq!((heir.done, heir.left), (Vec::new(), vec![at(4_000)]), "{journal_first}");
+        }
+    }
+
     #[test]
     fn what_has_an_outcome_is_not_taken_over_as_an_intent_that_a_reload_read() {
         let siblings = Siblings::default();
@@ -421,26 +506,3 @@ mod tests {
         }
     }
 }
-
-    /// A reload reads the journal before the removed entry has ended. The journal dates its actions by the clock before a step.
-    #[test]
-    fn what_a_removed_entry_did_is_taken_over_by_the_later_date_whichever_is_heard_first() {
-        let at = |seconds| LedgerEntry {
-            at: DateTime::UNIX_EPOCH + TimeDelta::seconds(seconds),
-            ..done().remove(0)
-        };
-        let journal = || vec![(identity("PROD", &["a"]).into(), at(0))];
-        for journal_first in [true, false] {
-            let siblings = Siblings::default();
-            siblings.meet(&"one".into(), identity("PROD", &["a"]), vec![at(4_000)]);
-            if journal_first {
-                siblings.known().leave(journal());
-            }
-            siblings.leave("one");
-            if !journal_first {
-                siblings.known().leave(journal());
-            }
-            let heir = siblings.meet(&"other".into(), identity("PROD", &["a"]), Vec::new());
-            assert_eq!((heir.done, heir.left), (Vec::new(), vec![at(4_000)]), "{journal_first}");
-        }
-    }

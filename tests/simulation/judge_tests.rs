@@ -8,7 +8,7 @@ use super::base::{Base, Clause, Endings, Key, MIDNIGHT};
 use super::chance::Chance;
 use super::groups::group_named;
 use super::judge::{Entry, HOUR, Judge, Limits, Read};
-use super::memory::{Begun, EntryMemory};
+use super::memory::{Begun, EntryMemory, OtherBudget};
 use super::operators::{BY_HAND, Ordered};
 use super::rules::{Gate, Rule, Wanted};
 use super::stage::Who;
@@ -245,6 +245,14 @@ const WRONGS: &[Wrong] = &[
     }),
     ("per_cycle", |scene| scene.entry().limits.per_cycle = 0),
     ("per_hour", |scene| scene.entry().limits.per_hour = 0),
+    ("per_hour beside", |scene| {
+        let per_day = None;
+        scene.judge.memory[0].shares(Some(OtherBudget { per_hour: 0, per_day }));
+    }),
+    ("per_day beside", |scene| {
+        let per_day = Some(0);
+        scene.judge.memory[0].shares(Some(OtherBudget { per_hour: 9, per_day }));
+    }),
     ("per_day of its policy", |scene| scene.rule().per_day = Some(0)),
     ("of Some(0) per_day", |scene| scene.entry().limits.per_day = Some(0)),
     ("no statement is named", |scene| {
@@ -293,14 +301,6 @@ fn a_statement_without_an_intent_or_a_second_one_is_noticed() {
     assert!(said.contains("a second statement"), "{said}");
 }
 
-#[test]
-fn whoever_is_met_again_too_soon_or_by_the_wrong_rung_is_noticed() {
-    // The answer, how much later, the clause, and what the judge says.
-    let wrongs = [
-        (Some(31), 299, Clause::KillImmediate, "again, 299 s after"),
-        (Some(31), 300, Clause::KillForce, "again, 300 s after"),
-        (Some(0), 3_599, Clause::Kill, "again, 3599 s after"),
-        (None, 59, Clause::Kill, "again, 59 s after"),
 /// A kill had no answer, and a snapshot a minute later shows the session alive. Somebody else marks it before or after the second look.
 #[test]
 fn what_happens_after_the_second_look_is_not_known() {
@@ -325,6 +325,14 @@ fn what_happens_after_the_second_look_is_not_known() {
     }
 }
 
+#[test]
+fn whoever_is_met_again_too_soon_or_by_the_wrong_rung_is_noticed() {
+    // The answer, how much later, the clause, and what the judge says.
+    let wrongs = [
+        (Some(31), 299, Clause::KillImmediate, "again, 299 s after"),
+        (Some(31), 300, Clause::KillForce, "again, 300 s after"),
+        (Some(0), 3_599, Clause::Kill, "again, 3599 s after"),
+        (None, 59, Clause::Kill, "again, 59 s after"),
         (None, 60, Clause::KillForce, "its policy begins with"),
         (Some(4_242), 59, Clause::Kill, "again, 59 s after"),
         (Some(29), 59, Clause::Kill, "after it failed"),
@@ -378,7 +386,14 @@ impl Scene {
     /// A snapshot so much later, over a session of instance 2 from which instance 1 may be hidden; what the judge says of warrants for
     /// these.
     fn cycle(&mut self, seconds: i64, hidden: Option<u32>, taken: &[Key]) -> Result<(), String> {
+        self.cycle_read_in(seconds, 0, hidden, taken)
+    }
+
+    /// Likewise, with rows that come so much later than the clock.
+    fn cycle_read_in(&mut self, seconds: i64, read_in: i64, hidden: Option<u32>, taken: &[Key]) -> Result<(), String> {
         self.base.advance(self.base.now + seconds);
+        let began = (self.base.now, self.base.clock());
+        self.base.advance(self.base.now + read_in);
         let (rule, limits) = (self.rule().clone(), self.entry().limits);
         let (base, rules) = (&self.base, [rule]);
         let own = Key { inst: 2, ..KEY };
@@ -386,14 +401,7 @@ impl Scene {
             base,
             own,
             hidden,
-        self.cycle_read_in(seconds, 0, hidden, taken)
-    }
-
-    /// Likewise, with rows that come so much later than the clock.
-    fn cycle_read_in(&mut self, seconds: i64, read_in: i64, hidden: Option<u32>, taken: &[Key]) -> Result<(), String> {
             at_most: i64::MAX,
-        let began = (self.base.now, self.base.clock());
-        self.base.advance(self.base.now + read_in);
         };
         let memory = &mut self.judge.memory[0];
         memory.polls();
@@ -446,14 +454,6 @@ fn warrants_that_nothing_justifies_are_noticed() {
     says(scene.cycle(60, None, &one), "open the breaker");
 }
 
-/// An order to end the session, which its loop has permitted.
-fn ordered(scene: &mut Scene) {
-    let begun = &mut scene.begun;
-    scene.judge.orders = vec![Ordered::new(0, begun.key, Clause::KillImmediate)];
-    (begun.policy, begun.order) = (BY_HAND.into(), Some(0));
-    scene.asked.clause = Clause::KillImmediate;
-    scene.base.use_it(begun.key);
-}
 /// The clock of a snapshot is read first. Who has been connected for long enough by the time that the rows come is no candidate yet.
 #[test]
 fn a_breaker_counts_by_the_clock_of_the_snapshot() {
@@ -473,6 +473,14 @@ fn a_breaker_counts_by_the_clock_of_the_snapshot() {
     }
 }
 
+/// An order to end the session, which its loop has permitted.
+fn ordered(scene: &mut Scene) {
+    let begun = &mut scene.begun;
+    scene.judge.orders = vec![Ordered::new(0, begun.key, Clause::KillImmediate)];
+    (begun.policy, begun.order) = (BY_HAND.into(), Some(0));
+    scene.asked.clause = Clause::KillImmediate;
+    scene.base.use_it(begun.key);
+}
 
 #[test]
 fn what_is_wrong_with_an_order_is_noticed() {
@@ -560,6 +568,14 @@ fn a_password_that_is_tried_too_often_is_noticed() {
     begins(&mut accounts, tried(3, 1, 8), None);
     assert_eq!(accounts.begins(tried(4, 0, 9)), Ok(false));
     begins(&mut accounts, tried(4, 0, 9), Some("two attempts at a time"));
+    // One that was accepted before may be tried beside one of which nobody knows, whichever begins first.
+    begins(&mut accounts, tried(5, 2, 0), None);
+    assert_eq!(accounts.begins(tried(5, 2, 0)), Ok(true));
+    assert_eq!(accounts.begins(tried(5, 2, 9)), Ok(false));
+    assert_eq!(accounts.begins(tried(5, 2, 0)), Ok(true));
+    begins(&mut accounts, tried(5, 2, 8), Some("two attempts at a time"));
+    accounts.ends(tried(5, 2, 9), false);
+    begins(&mut accounts, tried(5, 2, 8), None);
 }
 
 #[test]
@@ -591,11 +607,3 @@ fn clients_that_came_back_too_often_are_to_be_left_alone() {
     let said = scene.sends().expect_err("they came back each time");
     assert!(said.contains("they came back after 3 cycles"), "{said}");
 }
-    // One that was accepted before may be tried beside one of which nobody knows, whichever begins first.
-    begins(&mut accounts, tried(5, 2, 0), None);
-    assert_eq!(accounts.begins(tried(5, 2, 0)), Ok(true));
-    assert_eq!(accounts.begins(tried(5, 2, 9)), Ok(false));
-    assert_eq!(accounts.begins(tried(5, 2, 0)), Ok(true));
-    begins(&mut accounts, tried(5, 2, 8), Some("two attempts at a time"));
-    accounts.ends(tried(5, 2, 9), false);
-    begins(&mut accounts, tried(5, 2, 8), None);

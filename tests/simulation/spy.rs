@@ -49,7 +49,10 @@ impl Spy {
             let is_gone = snapshot.is_complete(key.inst_id) && snapshot.find(*key).is_none();
             assert!(!is_gone, "{key} is gone and not verified: {followed:?}");
         }
+        let beside = judge.budget_beside(self.entry);
+        let entry = judge.entries[self.entry].as_ref().expect("it is configured");
         let memory = &mut judge.memory[self.entry];
+        memory.shares(beside);
         if judge.paused {
             // None of an earlier cycle, nor of this one, may be acted on any more.
             judge.saw_pause[self.entry] = memory.cycles() + 1;

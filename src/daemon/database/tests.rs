@@ -128,6 +128,15 @@ pub(super) fn of_rules(
     watcher: Box<dyn Watcher>,
     recorder: Box<dyn StepRecorder + Send>,
 ) -> (DatabaseLoop, Arc<ManualClock>, Heard) {
+    of_settings(settings(), rules, watcher, recorder)
+}
+
+pub(super) fn of_settings(
+    settings: Settings,
+    rules: Arc<DatabaseRules>,
+    watcher: Box<dyn Watcher>,
+    recorder: Box<dyn StepRecorder + Send>,
+) -> (DatabaseLoop, Arc<ManualClock>, Heard) {
     let clock = Arc::new(ManualClock::at(DateTime::UNIX_EPOCH));
     let (ask, asks) = channel();
     let shared: Arc<dyn Clock> = Arc::<ManualClock>::clone(&clock);
@@ -142,7 +151,7 @@ pub(super) fn of_rules(
     };
     let threads = Threads { ask, start_worker };
     let watched = (watcher, recorder);
-    let database = DatabaseLoop::new(settings(), rules, Memory::default(), shared, threads, watched);
+    let database = DatabaseLoop::new(settings, rules, Memory::default(), shared, threads, watched);
     (database, clock, Heard { asks, orders: hired })
 }
 
