@@ -74,8 +74,8 @@ pub struct Intending<'a> {
     pub(crate) statement: Option<&'a str>,
     /// The database that the connection leads to; `None` where nothing is tried.
     pub(crate) identity: Option<&'a DatabaseIdentity>,
-    /// The time since the reading of the snapshot began.
-    pub(crate) waited: Duration,
+    /// The time since the answer with the snapshot's clock was there.
+    pub waited: Duration,
 }
 
 /// An action that has ended.
@@ -114,7 +114,7 @@ pub(crate) struct Hands<'a> {
     pub(crate) today: NaiveDate,
     /// When the policy is in force.
     pub(crate) timetable: Option<&'a Timetable>,
-    /// How long before carrying out began the reading of the snapshot behind the warrant did.
+    /// How long before carrying out began the answer with the clock of the snapshot behind the warrant was there.
     pub(crate) age: Duration,
     /// How long it took to read that snapshot.
     pub(crate) read_in: TimeDelta,

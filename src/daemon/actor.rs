@@ -411,7 +411,7 @@ impl Actor {
             limits: batch.rules.limits(),
             today: batch.today,
             timetable: batch.rules.timetable(&warrant.policy().name),
-            age: began.since(batch.began),
+            age: began.since(batch.clock_came),
             read_in: batch.read_in,
             ending: &batch.ending,
             rates: &batch.rates,
@@ -541,7 +541,7 @@ pub(crate) fn drop_unused(
         seen: &task.seen,
         statement: None,
         identity: None,
-        waited: clock.now().since(task.batch.began),
+        waited: clock.now().since(task.batch.clock_came),
     };
     recorder.unused(&unused, outcome, why);
     Done::of(&task.warrant, action_id, outcome, None)

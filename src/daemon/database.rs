@@ -357,7 +357,8 @@ impl DatabaseLoop {
         };
         let began = self.clock.now();
         let here = self.here(&polled.capabilities, now);
-        let step = self.reconcile(now, polled.began);
+        let host = self.host_time(polled);
+        let step = self.reconcile(now, host);
         let (siblings, acts) = self.hear(&polled.capabilities);
         let rules = Arc::clone(&self.rules);
         let mut needed = Needed::of(rules.set(), here.running(), &polled.snapshot);
@@ -475,14 +476,21 @@ impl DatabaseLoop {
         }
     }
 
+    /// The host's clocks when the reading of a snapshot began. The database's was read right then, perhaps minutes ago.
+    fn host_time(&self, polled: &Polled) -> HostTime {
+        let paced = |span: Duration| span.saturating_mul(self.clock.pace());
+        let since = TimeDelta::from_std(self.clock.now().since(polled.began)).unwrap_or(TimeDelta::MAX);
+        HostTime {
+            passed: paced(polled.began.since(Monotonic::default())),
+            utc: later(self.clock.utc(), -since),
+            within: paced(polled.clock_came.since(polled.began)),
+        }
+    }
+
     /// Compares the clock of a snapshot with the host's. After a step the ages of sessions are found out anew: see
     /// [`crate::oracle::capabilities::Dates`].
-    fn reconcile(&mut self, now: DateTime<Utc>, began: Monotonic) -> Option<ClockStep> {
-        let passed = began.since(Monotonic::default()).saturating_mul(self.clock.pace());
-        // The database's clock was read when the reading began, perhaps minutes ago.
-        let since = TimeDelta::from_std(self.clock.now().since(began)).unwrap_or(TimeDelta::MAX);
-        let utc = later(self.clock.utc(), -since);
-        let step = self.memory.reconcile(now, HostTime { passed, utc })?;
+    fn reconcile(&mut self, now: DateTime<Utc>, host: HostTime) -> Option<ClockStep> {
+        let step = self.memory.reconcile(now, host)?;
         self.watcher.stepped(&self.settings.name, step);
         self.kin.step(step.0);
         self.anew = true;

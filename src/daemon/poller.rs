@@ -17,7 +17,7 @@ use crate::oracle::access::{self, PolicyNeeds, Unreadable};
 use crate::oracle::capabilities::Capabilities;
 use crate::oracle::pressure::{Counters, read_pressure};
 use crate::oracle::probe::texts_as_bytes;
-use crate::oracle::read::read_snapshot;
+use crate::oracle::read::read_snapshot_telling;
 use crate::oracle::sql::Scope;
 use crate::oracle::{Class, ConnectSlot, Connection, Error, TextForm, panicked};
 use crate::session::SessionKey;
@@ -170,7 +170,16 @@ impl Poller {
         let (connection, capabilities) = (&mut *connected.connection, &connected.capabilities);
         let began = self.clock.now();
         let trips = connection.round_trips();
-        let taken = read_snapshot(connection, needs.columns, capabilities, Scope::All, limit)?;
+        let mut clock_came = began;
+        let taken = read_snapshot_telling(
+            connection,
+            needs.columns,
+            capabilities,
+            (Scope::All, limit),
+            &mut || {
+                clock_came = self.clock.now();
+            },
+        )?;
         let (readings, more) = read_pressure(
             connection,
             &needs.resources,
@@ -191,6 +200,7 @@ impl Poller {
             unreadable,
             capabilities: Arc::clone(capabilities),
             began,
+            clock_came,
             took: self.clock.now().since(began),
             round_trips: connection.round_trips() - trips,
             dates_fault: taken.dates_fault,

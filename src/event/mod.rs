@@ -326,8 +326,8 @@ pub struct Intent {
     pub statement: Option<String>,
     /// The snapshot's time, by the database's clock in UTC.
     pub taken_at: DateTime<Utc>,
-    /// How long before this the reading of the snapshot began, by the host's monotonic clock; zero in records of older versions. So a
-    /// record that comes late is not taken for a step of a clock.
+    /// How long before this the answer with the snapshot's clock was there, by the host's monotonic clock; zero in records of older
+    /// versions. So a record that comes late is not taken for a step of a clock.
     pub waited: Duration,
     /// The session's columns in the snapshot.
     pub session: Evidence,

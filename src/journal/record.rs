@@ -172,7 +172,7 @@ pub(super) struct IntentRecord {
     statement: Option<String>,
     /// The snapshot's time by the database's clock, in UTC.
     taken_at: DateTime<Utc>,
-    /// How long before the record the reading of the snapshot began, in milliseconds; missing in journals of older versions.
+    /// How long before the record the answer with the snapshot's clock was there, in milliseconds; missing in journals of older versions.
     #[serde(default)]
     waited_ms: u64,
     /// The session's row in the snapshot: a column that was not read is missing, NULL is null.

@@ -58,8 +58,22 @@ pub(crate) fn read_snapshot(
     scope: Scope,
     limit: Duration,
 ) -> Result<TakenSnapshot, Error> {
+    read_snapshot_telling(connection, wanted, capabilities, (scope, limit), &mut || ())
+}
+
+/// Likewise, calling `clock_came` when the answer with the database's clock is there, which was read after this began and before that.
+///
+/// # Errors
+/// As there.
+pub(crate) fn read_snapshot_telling(
+    connection: &mut dyn Connection,
+    wanted: Columns,
+    capabilities: &Capabilities,
+    (scope, limit): (Scope, Duration),
+    clock_came: &mut dyn FnMut(),
+) -> Result<TakenSnapshot, Error> {
     let deadline = Deadline::begin(limit);
-    match read_once(connection, wanted, capabilities, scope, limit) {
+    match read_once(connection, wanted, capabilities, (scope, limit), clock_came) {
         Err(error)
             if error.is_of_a_text()
                 && scope != Scope::All
@@ -68,7 +82,7 @@ pub(crate) fn read_snapshot(
         {
             let left = deadline.left().ok_or(error)?;
             let as_bytes = texts_as_bytes(connection, capabilities, left)?;
-            read_once(connection, wanted, &as_bytes, scope, left)
+            read_once(connection, wanted, &as_bytes, (scope, left), clock_came)
         }
         answer => answer,
     }
@@ -78,8 +92,8 @@ fn read_once(
     connection: &mut dyn Connection,
     wanted: Columns,
     capabilities: &Capabilities,
-    scope: Scope,
-    limit: Duration,
+    (scope, limit): (Scope, Duration),
+    clock_came: &mut dyn FnMut(),
 ) -> Result<TakenSnapshot, Error> {
     let wanted = wanted.union(ALWAYS.into_iter().collect());
     let (scope, wanted) = match scope {
@@ -89,6 +103,7 @@ fn read_once(
     };
     let mut reader = SnapshotReader::new(connection, capabilities, scope, limit);
     let before = reader.instances()?;
+    clock_came();
     let builder = reader.sessions(Snapshot::inputs(wanted))?;
     let after = if capabilities.cluster {
         reader.instances()?

@@ -80,6 +80,11 @@ impl Spy {
         memory.gives(taken.iter().map(|(policy, key, _)| (policy.clone(), *key)));
         stage.trace(|| format!("entry {} decides by {:?}: {taken:?}", self.entry, memory.newest()));
         stage.trace(|| {
+            let own = view.memory.ledger.own();
+            let ids: Vec<_> = own.iter().filter_map(|done| done.action_id).collect();
+            format!("its own actions: {ids:?}")
+        });
+        stage.trace(|| {
             let decisions = view.cycle.ruling.decisions.iter();
             let told: Vec<String> = decisions
                 .map(|one| {
@@ -215,6 +220,13 @@ impl StepRecorder for Desk<'_> {
                 None => judge.memory[self.who.entry()].takes(&policy, key, issued),
             };
             let (cycle, began) = taken.expect("a warrant that a cycle gave");
+            // By this the journal tells a record that comes late from a step of a clock.
+            let waited = self.stage.now() - began.read;
+            assert_eq!(
+                intending.waited,
+                Duration::from_secs(waited.unsigned_abs()),
+                "intent {id}"
+            );
             let begun = Begun {
                 id,
                 key,

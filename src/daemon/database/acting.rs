@@ -89,6 +89,7 @@ impl DatabaseLoop {
     ) -> Arc<Batch> {
         Arc::new(Batch {
             began: polled.began,
+            clock_came: polled.clock_came,
             read_in: whole_seconds(polled.took),
             good_for: self.settings.poll * 2,
             today: self.rules.today(now),

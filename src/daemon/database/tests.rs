@@ -86,6 +86,7 @@ fn polled_at(clock: &ManualClock, now: i64) -> Input {
         readings: crate::decide::pressure::Readings::default(),
         capabilities: Arc::new(capabilities(19, 3)),
         began: clock.now(),
+        clock_came: clock.now(),
         took: Duration::ZERO,
         round_trips: 0,
         unreadable: Vec::new(),

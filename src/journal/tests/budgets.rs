@@ -104,6 +104,7 @@ fn a_clock_that_was_set_forward_frees_no_budget_by_a_restart() {
         let host = crate::decide::clocks::HostTime {
             passed: Duration::from_secs(1),
             utc: at(60),
+            within: Duration::ZERO,
         };
         let step = memory.reconcile(at(60) + two_hours, host);
         assert_eq!(step.is_none(), while_it_ran, "it is one step, and told once");
@@ -147,6 +148,7 @@ fn a_record_that_was_written_late_is_no_step_of_a_clock() {
     let host = crate::decide::clocks::HostTime {
         passed: Duration::from_secs(1),
         utc: at(1_000),
+        within: Duration::ZERO,
     };
     assert_eq!(memory.reconcile(at(1_000), host), None);
     let counted = |now| memory.ledger.count(at(now), TimeDelta::hours(1), |_| true);
@@ -165,6 +167,7 @@ fn how_late_a_record_was_written_takes_nothing_from_a_step() {
     let host = crate::decide::clocks::HostTime {
         passed: Duration::from_secs(1),
         utc: at(1_000),
+        within: Duration::ZERO,
     };
     assert_eq!(
         memory.reconcile(at(1_000) + two_hours, host),

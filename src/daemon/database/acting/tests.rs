@@ -7,19 +7,19 @@ use crate::clock::{Clock as _, ManualClock};
 use crate::daemon::database::tests::{Heard, Noted, of_settings, settings};
 use crate::daemon::messages::{Input, Settings};
 use crate::daemon::pause::Pause;
-use crate::daemon::siblings::Siblings;
 use crate::daemon::standby::Needed;
 use crate::decide::in_force::{Arming, EffectiveLimits};
 use crate::decide::outcome::Hindrance;
 use crate::decide::standstill::Standstill;
 use crate::oracle::Class;
 use crate::oracle::capabilities::tests::capabilities;
-use crate::oracle::capabilities::{Capabilities, InstanceFacts};
 use crate::policy::model::Limits;
 use crate::session::column::{Column, Columns};
 use crate::session::snapshot::{Cell, Instance, SnapshotClock, SnapshotSource};
 use crate::session::time::DbTime;
 use std::sync::Mutex;
+
+mod one_budget;
 
 const IDLE: &str = "when: INACTIVE longer than 1h";
 
@@ -98,6 +98,7 @@ fn polled(clock: &ManualClock, sids: &[i64]) -> Input {
         readings: crate::decide::pressure::Readings::default(),
         capabilities: Arc::new(capabilities(19, 3)),
         began: clock.now(),
+        clock_came: clock.now(),
         took: Duration::ZERO,
         round_trips: 0,
         unreadable: Vec::new(),
@@ -105,20 +106,6 @@ fn polled(clock: &ManualClock, sids: &[i64]) -> Input {
         warning: None,
         leader: None,
     })))
-}
-
-/// A database by which its entries of the configuration know each other.
-fn on_one_host() -> Capabilities {
-    let instance = InstanceFacts {
-        inst_id: 1,
-        name: "prod1".to_owned(),
-        host: "db1".to_owned(),
-        status: "OPEN".to_owned(),
-    };
-    Capabilities {
-        instances: vec![instance],
-        ..capabilities(19, 3)
-    }
 }
 
 /// A database with what its threads hear.
@@ -255,53 +242,6 @@ fn warrants_wait_for_who_is_free_and_help_is_called_when_somebody_is_held_up() {
     site.ends(1, &second[0], Outcome::Done);
     assert_eq!(sids(&site.tasks(1)), [3], "who is held up delays nobody else");
     assert_eq!(site.dropped(), []);
-}
-
-/// It is one budget: the smaller one of two spares.
-#[test]
-fn of_entries_for_one_database_the_smallest_limits_hold() {
-    let siblings = Arc::<Siblings>::default();
-    let limits = |per_hour, per_day| Limits {
-        per_cycle: Some(9),
-        per_hour: Some(per_hour),
-        per_day,
-        ..Limits::default()
-    };
-    let site = |name: &str, limits: &Limits| {
-        let settings = Settings {
-            name: name.into(),
-            siblings: Arc::clone(&siblings),
-            ..settings()
-        };
-        Site::of(settings, IDLE, limits)
-    };
-    let mut one = site("one", &limits(6, None));
-    let mut other = site("other", &limits(2, Some(9)));
-    let see = |site: &mut Site, sids: &[i64]| {
-        let Input::Polled(Ok(mut polled)) = polled(&site.clock, sids) else {
-            unreachable!("it is a snapshot")
-        };
-        polled.capabilities = Arc::new(on_one_host());
-        site.apply(Input::Polled(Ok(polled)));
-    };
-    // The first is given to who stands by, and goes on from then on.
-    let permitted = |site: &mut Site| {
-        see(site, &[1, 2, 3, 4, 5, 6, 7, 8]);
-        1 + site.database.waiting.len()
-    };
-    let mut both = |other: &mut Site| {
-        see(other, &[]);
-        permitted(&mut one)
-    };
-    assert_eq!(both(&mut other), 2);
-    for (per_hour, per_day, least) in [(4, None, 4), (7, None, 6), (7, Some(3), 3)] {
-        let rules = rules(IDLE, &limits(per_hour, per_day));
-        let settings = other.database.settings.clone();
-        other.apply(Input::Reload(rules, settings));
-        assert_eq!(both(&mut other), least, "{per_hour} an hour, {per_day:?} a day");
-    }
-    drop(other);
-    assert_eq!(permitted(&mut one), 6, "by itself");
 }
 
 #[test]
