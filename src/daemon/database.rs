@@ -359,7 +359,7 @@ impl DatabaseLoop {
         let here = self.here(&polled.capabilities, now);
         let host = self.host_time(polled);
         let step = self.reconcile(now, host);
-        let (siblings, acts) = self.hear(&polled.capabilities);
+        let (siblings, acts) = self.hear(&polled.capabilities, now - host.utc);
         let rules = Arc::clone(&self.rules);
         let mut needed = Needed::of(rules.set(), here.running(), &polled.snapshot);
         if needed == Needed::Nothing && self.may_lead() {
@@ -420,9 +420,9 @@ impl DatabaseLoop {
 
     /// Meets other entries for the same database: what they did counts here, and the smallest limits of all. Returns their names, and who
     /// of them acts now.
-    fn hear(&mut self, capabilities: &Capabilities) -> (Vec<Arc<str>>, Option<Arc<str>>) {
+    fn hear(&mut self, capabilities: &Capabilities, ahead: TimeDelta) -> (Vec<Arc<str>>, Option<Arc<str>>) {
         let identity = DatabaseIdentity::of(capabilities);
-        let heard = self.kin.meet(identity, self.memory.ledger.own());
+        let heard = self.kin.meet((identity, ahead), self.memory.ledger.own());
         self.memory.ledger.take_over(heard.left);
         self.memory.ledger.reckon_with(heard.done);
         self.agree();
