@@ -160,6 +160,9 @@ impl Siblings {
             // The address leads to another database now.
             known.remove(name);
         }
+        // While one instance is down, an entry may know the other alone. What anybody has seen of the database stays known.
+        let seen = known.entries.values().map(|known| &known.identity);
+        let identity = seen.fold(identity, DatabaseIdentity::with_what_was_seen);
         // Of an action that is known twice the later date counts: the other may be from before a step of the clock.
         let mut known_at: HashMap<u64, DateTime<Utc>> = done
             .iter()

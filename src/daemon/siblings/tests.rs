@@ -1,5 +1,7 @@
 //! Who shares what was done with whom, and by which date it counts.
 
+use std::collections::BTreeSet;
+
 use super::*;
 use crate::decide::in_force::RunMode;
 
@@ -115,6 +117,41 @@ fn the_smallest_budget_is_of_those_that_share_it() {
     assert_eq!(siblings.agree("root", root), Some(crm));
     siblings.agree("shop", budget(1, None));
     assert_eq!(siblings.agree("root", root), Some(budget(1, Some(7))));
+}
+
+/// Of a cluster of which each saw another part at last.
+#[test]
+fn entries_that_see_different_instances_share_a_budget_where_one_has_seen_both() {
+    let siblings = Siblings::default();
+    let both = || {
+        let mut both = identity("PROD", &["a"]);
+        both.instances.insert(("prod2".into(), "b".into()));
+        both
+    };
+    let second = || DatabaseIdentity {
+        instances: BTreeSet::from([("prod2".into(), "b".into())]),
+        ..identity("PROD", &[])
+    };
+    for sees_both in ["one", "other"] {
+        siblings.met(&sees_both.into(), both(), Vec::new());
+        siblings.met(&"one".into(), identity("PROD", &["a"]), done());
+        assert_eq!(
+            siblings.met(&"other".into(), second(), Vec::new()).done,
+            done(),
+            "{sees_both}"
+        );
+        siblings.leave("one");
+        assert_eq!(siblings.met(&"other".into(), second(), Vec::new()).left, done());
+        siblings.leave("other");
+        siblings.known().left.clear();
+    }
+    siblings.met(&"third".into(), both(), Vec::new());
+    siblings.met(&"one".into(), identity("PROD", &["a"]), done());
+    assert_eq!(
+        siblings.met(&"other".into(), second(), Vec::new()).done,
+        done(),
+        "by a third"
+    );
 }
 
 /// What an entry took over may be dated by the journal, from before a step of the clock that the other entry has seen.
