@@ -66,6 +66,7 @@ fn intent(mode: RunMode, action: Action) -> Arc<Intent> {
         reason: "INACTIVE for 5h 12m".into(),
         statement: None,
         taken_at: at(),
+        waited: Duration::from_millis(7),
         session: Evidence::default(),
     })
 }

@@ -74,6 +74,8 @@ pub struct Intending<'a> {
     pub(crate) statement: Option<&'a str>,
     /// The database that the connection leads to; `None` where nothing is tried.
     pub(crate) identity: Option<&'a DatabaseIdentity>,
+    /// The time since the answer with the snapshot's clock was there.
+    pub waited: Duration,
 }
 
 /// An action that has ended.
@@ -112,7 +114,9 @@ pub(crate) struct Hands<'a> {
     pub(crate) today: NaiveDate,
     /// When the policy is in force.
     pub(crate) timetable: Option<&'a Timetable>,
-    /// How long it took to read the snapshot behind the warrant.
+    /// How long before carrying out began the answer with the clock of the snapshot behind the warrant was there.
+    pub(crate) age: Duration,
+    /// How long it took to read that snapshot.
     pub(crate) read_in: TimeDelta,
     /// The counters of the last snapshots, which tell the rates of a session that is read again.
     pub(crate) rates: &'a Rates,
@@ -152,6 +156,7 @@ pub(crate) fn carry_out(
         seen,
         statement: planned.as_ref().map(Wording::text),
         identity: Some(&DatabaseIdentity::of(hands.capabilities)),
+        waited: hands.age.saturating_add((hands.elapsed)()),
     })?;
     let (answer, session) = match look_at_others(&warrant, hands) {
         Err(stopped) => (stopped, None),

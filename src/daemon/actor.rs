@@ -337,8 +337,11 @@ impl Actor {
             ConnectionForTask::Unreachable(error) => Acted::Unreachable(Box::new(error)),
             ConnectionForTask::Lapsed(outcome, why) => {
                 let done = match &task.batch.told {
-                    None => drop_unused(&task, outcome, &why, recorder),
-                    Some(told) => drop_unused(&task, outcome, &why, &mut TellsOperator { inner: recorder, told }),
+                    None => drop_unused(&task, (outcome, &why), &*self.clock, recorder),
+                    Some(told) => {
+                        let recorder = &mut TellsOperator { inner: recorder, told };
+                        drop_unused(&task, (outcome, &why), &*self.clock, recorder)
+                    }
                 };
                 Acted::Done(Box::new(done), stepped)
             }
@@ -408,6 +411,7 @@ impl Actor {
             limits: batch.rules.limits(),
             today: batch.today,
             timetable: batch.rules.timetable(&warrant.policy().name),
+            age: began.since(batch.clock_came),
             read_in: batch.read_in,
             ending: &batch.ending,
             rates: &batch.rates,
@@ -524,7 +528,12 @@ impl Drop for AskedAgain<'_> {
 }
 
 /// Records a warrant that is dropped before anything was tried.
-pub(crate) fn drop_unused(task: &Task, outcome: Outcome, why: &str, recorder: &mut dyn StepRecorder) -> Done {
+pub(crate) fn drop_unused(
+    task: &Task,
+    (outcome, why): (Outcome, &str),
+    clock: &dyn Clock,
+    recorder: &mut dyn StepRecorder,
+) -> Done {
     let action_id = recorder.next_id();
     let unused = Intending {
         action_id,
@@ -532,6 +541,7 @@ pub(crate) fn drop_unused(task: &Task, outcome: Outcome, why: &str, recorder: &m
         seen: &task.seen,
         statement: None,
         identity: None,
+        waited: clock.now().since(task.batch.clock_came),
     };
     recorder.unused(&unused, outcome, why);
     Done::of(&task.warrant, action_id, outcome, None)

@@ -314,6 +314,7 @@ impl DatabaseLoop {
         self.revoke(RELOADED);
         self.wanted.reload(&rules);
         self.rules = rules;
+        self.agree();
         self.next_poll = self.next_poll.min(self.clock.now().plus(settings.poll));
         self.settings = settings;
         self.gave_up = false;
@@ -358,19 +359,17 @@ impl DatabaseLoop {
             return self.miss_the_clock();
         };
         let began = self.clock.now();
-        let rules = Arc::clone(&self.rules);
         let here = self.here(&polled.capabilities, now);
+        let host = self.host_time(polled);
+        let step = self.reconcile(now, host);
+        let (siblings, acts) = self.hear(&polled.capabilities, now - host.utc);
+        let rules = Arc::clone(&self.rules);
         let mut needed = Needed::of(rules.set(), here.running(), &polled.snapshot);
         if needed == Needed::Nothing && self.may_lead() {
             needed = Needed::Any;
         }
         self.standby.need(needed, &polled.snapshot);
         let facts = polled.capabilities.facts(&self.own);
-        let step = self.reconcile(now, polled.began);
-        let identity = DatabaseIdentity::of(&polled.capabilities);
-        let heard = self.kin.meet(identity, self.memory.ledger.own());
-        self.memory.ledger.take_over(heard.left);
-        self.memory.ledger.reckon_with(heard.done);
         let unbroken = self.is_unbroken(polled.began) && step.is_none();
         let wanted = columns_needed::columns(rules.set());
         self.memory.add_rates(&mut polled.snapshot, wanted, unbroken);
@@ -378,7 +377,7 @@ impl DatabaseLoop {
         let standstill = self
             .standstill(polled, now)
             .or_else(|| step.map(Standstill::ClockStepped))
-            .or_else(|| Some(Standstill::Sibling(heard.acts?)));
+            .or_else(|| Some(Standstill::Sibling(acts?)));
         let for_policies = standstill.clone().or_else(|| self.requests.first_order());
         let for_policies = for_policies.or_else(|| self.refused.standstill(self.clock.now()));
         let input = CycleInput {
@@ -408,7 +407,7 @@ impl DatabaseLoop {
             standstill: for_policies.as_ref(),
             refused: self.refused.check(),
             blackout: rules.blackout_by_either(now, self.clock.utc()),
-            siblings: &heard.names,
+            siblings: &siblings,
             leads: self.leads(),
         });
         let warrants = std::mem::take(&mut cycle.ruling.warrants);
@@ -420,6 +419,25 @@ impl DatabaseLoop {
         self.requests.follow_up(&cycle.verified, &polled.snapshot);
         self.answer_operators(polled, &facts, now, standstill.as_ref());
         self.rest_if_idle();
+    }
+
+    /// Meets other entries for the same database: what they did counts here, and the smallest limits of all. Returns their names, and who
+    /// of them acts now.
+    fn hear(&mut self, capabilities: &Capabilities, ahead: TimeDelta) -> (Vec<Arc<str>>, Option<Arc<str>>) {
+        let identity = DatabaseIdentity::of(capabilities);
+        let heard = self.kin.meet((identity, ahead), self.memory.ledger.own());
+        self.memory.ledger.take_over(heard.left);
+        self.memory.ledger.reckon_with(heard.done);
+        self.agree();
+        (heard.names, heard.acts)
+    }
+
+    /// Tells the other entries this one's limits, and goes by theirs where they are smaller.
+    fn agree(&mut self) {
+        let others = self.kin.agree(self.rules.own_budget());
+        if let Some(rules) = self.rules.beside(others) {
+            self.rules = Arc::new(rules);
+        }
     }
 
     /// Looks whether this daemon leads, and begins anew where that has changed.
@@ -461,14 +479,21 @@ impl DatabaseLoop {
         }
     }
 
+    /// The host's clocks when the reading of a snapshot began. The database's was read right then, perhaps minutes ago.
+    fn host_time(&self, polled: &Polled) -> HostTime {
+        let paced = |span: Duration| span.saturating_mul(self.clock.pace());
+        let since = TimeDelta::from_std(self.clock.now().since(polled.began)).unwrap_or(TimeDelta::MAX);
+        HostTime {
+            passed: paced(polled.began.since(Monotonic::default())),
+            utc: later(self.clock.utc(), -since),
+            within: paced(polled.clock_came.since(polled.began)),
+        }
+    }
+
     /// Compares the clock of a snapshot with the host's. After a step the ages of sessions are found out anew: see
     /// [`crate::oracle::capabilities::Dates`].
-    fn reconcile(&mut self, now: DateTime<Utc>, began: Monotonic) -> Option<ClockStep> {
-        let passed = began.since(Monotonic::default()).saturating_mul(self.clock.pace());
-        // The database's clock was read when the reading began, perhaps minutes ago.
-        let since = TimeDelta::from_std(self.clock.now().since(began)).unwrap_or(TimeDelta::MAX);
-        let utc = later(self.clock.utc(), -since);
-        let step = self.memory.reconcile(now, HostTime { passed, utc })?;
+    fn reconcile(&mut self, now: DateTime<Utc>, host: HostTime) -> Option<ClockStep> {
+        let step = self.memory.reconcile(now, host)?;
         self.watcher.stepped(&self.settings.name, step);
         self.kin.step(step.0);
         self.anew = true;

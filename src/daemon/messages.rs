@@ -119,6 +119,8 @@ pub struct Polled {
     pub capabilities: Arc<Capabilities>,
     /// When the reading began.
     pub(crate) began: Monotonic,
+    /// When the answer with the database's clock was there.
+    pub(crate) clock_came: Monotonic,
     /// How long the reading took.
     pub(crate) took: Duration,
     /// The number of round trips that the reading took.
@@ -259,6 +261,8 @@ impl Task {
 pub struct Batch {
     /// When the reading of their snapshot began.
     pub(crate) began: Monotonic,
+    /// When the answer with the snapshot's clock was there.
+    pub(crate) clock_came: Monotonic,
     /// How long that reading took.
     pub(crate) read_in: TimeDelta,
     /// How long after that they are valid.

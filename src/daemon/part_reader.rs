@@ -9,7 +9,7 @@ use std::time::Duration;
 use crate::daemon::messages::Needs;
 use crate::oracle::capabilities::{Capabilities, Container};
 use crate::oracle::deadline::Deadline;
-use crate::oracle::read::{TakenSnapshot, read_selected, read_snapshot};
+use crate::oracle::read::{TakenSnapshot, read_selected, read_snapshot_telling};
 use crate::oracle::sql::Scope;
 use crate::oracle::{Class, Connection, Error, TextForm};
 use crate::rows_needed::{RowsNeeded, Selection, WantedRows};
@@ -38,7 +38,7 @@ struct LastWanted {
 }
 
 impl PartReader {
-    /// Reads a snapshot with what is needed.
+    /// Reads a snapshot with what is needed; `clock_came` as in [`read_snapshot_telling`].
     ///
     /// # Errors
     /// When the answer is not complete.
@@ -48,6 +48,7 @@ impl PartReader {
         needs: &Needs,
         capabilities: &Capabilities,
         limit: Duration,
+        clock_came: &mut dyn FnMut(),
     ) -> Result<TakenSnapshot, Error> {
         let deadline = Deadline::begin(limit);
         let refused = self.refused.as_ref().map(|(selection, _)| selection);
@@ -58,7 +59,13 @@ impl PartReader {
         if let Some(rows) = rows
             && let Some(wanted) = self.wanted(rows, capabilities).cloned()
         {
-            match read_selected(connection, needs.columns, capabilities, (rows, &wanted), limit) {
+            match read_selected(
+                connection,
+                needs.columns,
+                capabilities,
+                ((rows, &wanted), limit),
+                clock_came,
+            ) {
                 Ok(part) => taken = Some(part),
                 Err(error) if !connection.is_lost() && is_of_the_clause(&error, capabilities) => {
                     self.refused = Some((Arc::clone(&rows.selection), error));
@@ -70,7 +77,7 @@ impl PartReader {
             Some(taken) => taken,
             None => {
                 let left = deadline.left().unwrap_or_default();
-                read_snapshot(connection, needs.columns, capabilities, Scope::All, left)?
+                read_snapshot_telling(connection, needs.columns, capabilities, (Scope::All, left), clock_came)?
             }
         };
         self.sessions = taken.snapshot.sessions();

@@ -172,7 +172,10 @@ impl Poller {
         let (connection, capabilities) = (&mut *connected.connection, &connected.capabilities);
         let began = self.clock.now();
         let trips = connection.round_trips();
-        let taken = self.part.read(connection, needs, capabilities, limit)?;
+        let mut clock_came = began;
+        let taken = self.part.read(connection, needs, capabilities, limit, &mut || {
+            clock_came = self.clock.now();
+        })?;
         let (readings, more) = read_pressure(
             connection,
             &needs.resources,
@@ -193,6 +196,7 @@ impl Poller {
             unreadable,
             capabilities: Arc::clone(capabilities),
             began,
+            clock_came,
             took: self.clock.now().since(began),
             round_trips: connection.round_trips() - trips,
             dates_fault: taken.dates_fault,

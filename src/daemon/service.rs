@@ -20,7 +20,7 @@ use crate::daemon::pause::{Pause, Switch};
 use crate::daemon::siblings::Siblings;
 use crate::daemon::watcher::{Clerk, EventWatcher};
 use crate::daemon::{RunningDatabases, Start, start};
-use crate::decide::in_force::{DatabaseRules, Due};
+use crate::decide::in_force::{DatabaseRules, Due, EffectiveLimits};
 use crate::event::{Event, InForceReport, LoadedDatabase, LoadedPolicy, Outcomed, PolicyLoad};
 use crate::event_sink::EventSink;
 use crate::http::access::{Access, AccessWatch};
@@ -145,7 +145,10 @@ impl Parts {
     /// Has what the journal knows count for all entries of each database.
     fn seed(&self, config: &Config, history: &History) {
         let configured = config.databases.iter();
-        let configured = configured.map(|database| (Arc::clone(&database.name), database.place()));
+        let configured = configured.map(|database| {
+            let limits = EffectiveLimits::of(&database.limits);
+            (Arc::clone(&database.name), database.place(), limits)
+        });
         self.siblings.learn(history, configured);
     }
 

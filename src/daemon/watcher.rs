@@ -402,6 +402,7 @@ impl Clerk {
             Some(intending.seen),
             intending.statement,
             intending.identity,
+            intending.waited,
         ))
     }
 }

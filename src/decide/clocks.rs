@@ -5,7 +5,8 @@
 //! time between two snapshots is compared with the time by the host's monotonic clock. Beyond [`TOLERANCE`] the
 //! difference is a step, and time that only a step shows has not passed: see [`crate::decide::cycle::Memory::reconcile`].
 //!
-//! - A step of less than [`TOLERANCE`] cannot be distinguished from a slow answer. It serves no hold, because a hold goes by both clocks (see
+//! - When in a call the database's clock was read is not known: what an answer with it took counts as no step, however long that was.
+//! - A step of less than [`TOLERANCE`] cannot be distinguished from clocks that are corrected. It serves no hold, because a hold goes by both clocks (see
 //!   [`crate::decide::hold`]); a budget ends that much earlier.
 //! - The host's monotonic clock stands still while the host is suspended. What passed then is taken for a step, which spares.
 //! - After a restart only the host's time of day is there to compare with, and either clock may have been set. A difference then
@@ -30,6 +31,8 @@ pub struct HostTime {
     pub passed: Duration,
     /// The time of day.
     pub utc: DateTime<Utc>,
+    /// How much later the database's clock was read, at most: then its answer was there. By the monotonic clock.
+    pub within: Duration,
 }
 
 /// A step of the database's clock: forward, or back if it is negative.
@@ -48,15 +51,16 @@ impl fmt::Display for ClockStep {
 /// What the clocks showed at the newest snapshot.
 #[derive(Clone, Debug, Default)]
 pub struct Clocks {
-    last: Option<(DateTime<Utc>, Duration)>,
-    /// The database's clock minus the host's time of day when the newest action in the journal was written.
+    last: Option<(DateTime<Utc>, HostTime)>,
+    /// The database's clock minus the host's time of day when the snapshot behind the newest action in the journal was read.
     journalled: Option<TimeDelta>,
     /// The sum of all steps.
     stepped: TimeDelta,
 }
 
 impl Clocks {
-    /// For a daemon that has just started: the newest action in its journal was dated this much later than it was written.
+    /// For a daemon that has just started: the snapshot behind the newest action in its journal was dated this much later than the host's
+    /// time of day was when its reading began.
     #[must_use]
     pub(crate) fn restored(ahead: Option<TimeDelta>) -> Clocks {
         Clocks {
@@ -65,18 +69,32 @@ impl Clocks {
         }
     }
 
+    /// How much later the newest action in the journal was dated than the host's time of day was, until the first snapshot.
+    #[must_use]
+    pub(crate) fn journalled(&self) -> Option<TimeDelta> {
+        self.journalled
+    }
+
     /// The host's clock at the snapshot with this time, if that is the newest one.
     #[must_use]
     pub(crate) fn passed_at(&self, now: DateTime<Utc>) -> Option<Duration> {
-        self.last.filter(|(newest, _)| *newest == now).map(|(_, passed)| passed)
+        self.last
+            .filter(|(newest, _)| *newest == now)
+            .map(|(_, host)| host.passed)
     }
 
     /// Takes note of a snapshot's time by both clocks; the step since the previous one, if there was a step.
     pub fn meet(&mut self, now: DateTime<Utc>, host: HostTime) -> Option<ClockStep> {
-        let ahead = match self.last.replace((now, host.passed)) {
-            Some((before, passed)) => {
-                let measured = host.passed.saturating_sub(passed);
-                (now - before).checked_sub(&TimeDelta::from_std(measured).ok()?)
+        let ahead = match self.last.replace((now, host)) {
+            Some((before, then)) => {
+                let passed_until = host.passed.saturating_add(host.within);
+                let most = passed_until.saturating_sub(then.passed);
+                let least = host.passed.saturating_sub(then.passed.saturating_add(then.within));
+                let beyond = |measured| (now - before).checked_sub(&TimeDelta::from_std(measured).ok()?);
+                let (at_least, at_most) = (beyond(most)?, beyond(least)?);
+                // Where either answer came late, there need not have been a step; where there was one, what is later spares.
+                let is_step = at_least > TOLERANCE || at_most < -TOLERANCE;
+                is_step.then_some(at_most)
             }
             None => self
                 .journalled
@@ -118,6 +136,7 @@ mod tests {
         HostTime {
             passed: Duration::from_secs(seconds),
             utc: at(i64::try_from(seconds).expect("in range")),
+            within: Duration::ZERO,
         }
     }
 
@@ -152,6 +171,27 @@ mod tests {
         assert_eq!(clocks.stepped(), TimeDelta::seconds(601 - 87_616));
         assert_eq!(ClockStep(TimeDelta::hours(2)).to_string(), "forward by 2h");
         assert_eq!(ClockStep(TimeDelta::minutes(-90)).to_string(), "back by 1h 30m");
+    }
+
+    /// A machine that is busy for so long hands the answer over late: by the monotonic clock it was asked for at the first time.
+    #[test]
+    fn an_answer_that_comes_late_is_no_step() {
+        let late = |asked, came| HostTime {
+            within: Duration::from_secs(came - asked),
+            ..host(asked)
+        };
+        let mut clocks = Clocks::default();
+        let mut met = |database, host| clocks.meet(at(database), host).map(|step| step.0.num_seconds());
+        assert_eq!(met(5_000, late(0, 0)), None);
+        // Read at the end of the call, at its beginning, and again without a wait.
+        assert_eq!(met(5_900, late(100, 900)), None);
+        assert_eq!(met(6_000, late(1_000, 1_900)), None);
+        assert_eq!(met(7_000, late(2_000, 2_000)), None);
+        // A step is one beyond what either answer took, and no smaller than it was.
+        assert_eq!(met(9_400, late(3_000, 3_800)), None);
+        assert_eq!(met(10_400, late(4_000, 4_000)), None);
+        assert_eq!(met(12_802, late(5_000, 5_801)), Some(1_402));
+        assert_eq!(met(11_000, late(6_000, 6_000)), Some(-1_802 - 199));
     }
 
     #[test]

@@ -59,6 +59,8 @@ pub struct DatabaseRules {
     database: Option<(Arc<str>, Labels)>,
     arming: Arming,
     limits: EffectiveLimits,
+    /// The budget that this entry of the configuration says; `limits` may have a smaller one, of another entry for the same database.
+    own_budget: SharedBudget,
     blackouts: Vec<Blackout>,
     zone: Tz,
     /// The operator's order, if these rules judge an order and no policy.
@@ -121,6 +123,26 @@ words! {
     }
 }
 
+/// The actions of all policies on a database that its entries of the configuration share.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct SharedBudget {
+    /// In 60 minutes.
+    pub(crate) per_hour: u32,
+    /// In 24 hours, if limited.
+    pub(crate) per_day: Option<u32>,
+}
+
+impl SharedBudget {
+    /// What both permit.
+    #[must_use]
+    pub(crate) fn smaller(self, other: SharedBudget) -> SharedBudget {
+        SharedBudget {
+            per_hour: self.per_hour.min(other.per_hour),
+            per_day: self.per_day.into_iter().chain(other.per_day).min(),
+        }
+    }
+}
+
 /// The limits with all defaults applied.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct EffectiveLimits {
@@ -152,6 +174,15 @@ impl EffectiveLimits {
             undo_records: configured.undo_records.unwrap_or(100_000),
             respawns: configured.respawns.unwrap_or(3),
             parallel: configured.parallel.unwrap_or(2),
+        }
+    }
+
+    /// The budget of all policies together.
+    #[must_use]
+    pub(crate) fn budget(&self) -> SharedBudget {
+        SharedBudget {
+            per_hour: self.per_hour,
+            per_day: self.per_day,
         }
     }
 
@@ -291,6 +322,7 @@ impl DatabaseRules {
             set,
             database: Some((Arc::clone(&database.name), database.labels.clone())),
             arming: Arming::of(database.armed, dry_run),
+            own_budget: EffectiveLimits::of(&database.limits).budget(),
             limits: EffectiveLimits::of(&database.limits),
             blackouts: database.blackouts.clone(),
             zone: database.timezone,
@@ -314,12 +346,14 @@ impl DatabaseRules {
             return DatabaseRules::of(database, true, set);
         }
         let zone = config.map_or(Tz::UTC, |config| config.timezone);
+        let limits = EffectiveLimits::of(&config.map_or_else(Limits::default, |config| config.limits));
         DatabaseRules {
             timetables: timetables(&set, zone),
             set,
             database: name.map(|name| (name.into(), Labels::new())),
             arming: Arming::Unarmed,
-            limits: EffectiveLimits::of(&config.map_or_else(Limits::default, |config| config.limits)),
+            own_budget: limits.budget(),
+            limits,
             blackouts: config.map(|config| config.blackouts.clone()).unwrap_or_default(),
             zone,
             order: None,
@@ -340,6 +374,7 @@ impl DatabaseRules {
             set,
             database: Some((name.into(), Labels::new())),
             arming,
+            own_budget: limits.budget(),
             limits,
             blackouts: Vec::new(),
             zone,
@@ -375,6 +410,26 @@ impl DatabaseRules {
             },
             ..self.clone()
         }
+    }
+
+    /// The budget that this entry of the configuration says.
+    #[must_use]
+    pub(crate) fn own_budget(&self) -> SharedBudget {
+        self.own_budget
+    }
+
+    /// The same beside other entries that lead to the database, which may have a smaller budget. It is one budget, and the smaller one
+    /// of two spares. `None` where that changes nothing.
+    #[must_use]
+    pub(crate) fn beside(&self, others: Option<SharedBudget>) -> Option<DatabaseRules> {
+        let own = self.own_budget;
+        let SharedBudget { per_hour, per_day } = others.map_or(own, |others| own.smaller(others));
+        let limits = EffectiveLimits {
+            per_hour,
+            per_day,
+            ..self.limits
+        };
+        (limits != self.limits).then(|| DatabaseRules { limits, ..self.clone() })
     }
 
     /// The order that they are for.

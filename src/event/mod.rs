@@ -326,6 +326,9 @@ pub struct Intent {
     pub statement: Option<String>,
     /// The snapshot's time, by the database's clock in UTC.
     pub taken_at: DateTime<Utc>,
+    /// How long before this the answer with the snapshot's clock was there, by the host's monotonic clock; zero in records of older
+    /// versions. So a record that comes late is not taken for a step of a clock.
+    pub waited: Duration,
     /// The session's columns in the snapshot.
     pub session: Evidence,
 }
@@ -340,6 +343,7 @@ impl Intent {
         snapshot: Option<&Snapshot>,
         statement: Option<&str>,
         identity: Option<&DatabaseIdentity>,
+        waited: Duration,
     ) -> Intent {
         let seen = snapshot.and_then(|snapshot| Some((snapshot, snapshot.find(warrant.key())?)));
         let text = |column| {
@@ -363,6 +367,7 @@ impl Intent {
             reason: warrant.reason().to_owned(),
             statement: statement.map(str::to_owned),
             taken_at: warrant.issued(),
+            waited,
             session: seen
                 .map(|(snapshot, row)| Evidence::of(snapshot, row))
                 .unwrap_or_default(),

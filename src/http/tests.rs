@@ -297,6 +297,7 @@ fn the_page_escapes_what_a_client_sets() {
             reason: evil.into(),
             statement: None,
             taken_at: daemon.clock.utc(),
+            waited: Duration::ZERO,
             session: Evidence::default(),
         }),
         outcome: Outcome::Done,

@@ -23,6 +23,7 @@ pub(crate) mod chain;
 mod disk;
 pub(crate) mod entries;
 mod files;
+pub(crate) mod left;
 mod open;
 pub mod read;
 mod record;

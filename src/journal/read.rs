@@ -4,7 +4,7 @@
 //! an intent that was not written completely, and a lost outcome or verification leaves an action open, which is then followed until
 //! the snapshots show its end. Where a whole record may have been lost, budgets count as used up: [`super::trust`].
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::Path;
@@ -15,7 +15,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use crate::decide::clocks::{Clocks, TOLERANCE};
 use crate::decide::cycle::{Done, Memory, remember};
 use crate::decide::in_force::RunMode;
-use crate::decide::ledger::{LedgerEntry, later};
+use crate::decide::ledger::later;
 use crate::decide::outcome::Outcome;
 use crate::decide::refill::ClientGroup;
 use crate::decide::used_again::{Afterwards, CallSigns, Rehearsals};
@@ -106,6 +106,12 @@ impl Default for History {
 }
 
 impl Past {
+    /// When its snapshot's clock was read, by the host's clock, or at most what that call took before. The intent may be written minutes
+    /// later, and nothing of that is a step of the database's clock.
+    fn clock_was_read(&self) -> DateTime<Utc> {
+        TimeDelta::from_std(self.intent.waited).map_or(self.written, |waited| later(self.written, -waited))
+    }
+
     /// Whether the action must be followed: a statement was or may have been sent, and no snapshot has shown the end.
     #[must_use]
     pub(crate) fn is_open(&self) -> bool {
@@ -165,34 +171,6 @@ impl History {
         })
     }
 
-    /// What was done to which database, under whatever name and address the configuration had it then: that counts for every entry
-    /// that leads to the database now.
-    #[must_use]
-    pub(crate) fn left(&self) -> Vec<(Arc<DatabaseIdentity>, LedgerEntry)> {
-        let mut places: BTreeSet<(&str, &str)> = BTreeSet::new();
-        places.extend(self.actions.values().filter_map(|past| {
-            let Intent { database, place, .. } = &*past.intent;
-            Some((&**database, &**place.as_ref()?))
-        }));
-        let done = places.into_iter().flat_map(|(database, place)| {
-            let newest = self.identity(database, place).cloned().map(Arc::new);
-            let done = self.memory(database, place).ledger.own();
-            done.into_iter().map(move |done| (newest.clone(), done))
-        });
-        done.filter_map(|(newest, done)| {
-            let past = self.actions.get(&done.action_id?)?;
-            Some((past.intent.identity.clone().or(newest)?, done))
-        })
-        .collect()
-    }
-
-    /// Whether it is known by now that this action takes from no budget.
-    #[must_use]
-    pub(crate) fn came_to_nothing(&self, action_id: u64) -> bool {
-        let past = self.actions.get(&action_id).filter(|past| past.outcome.is_some());
-        past.is_some_and(|past| !done_as_dated(past).takes_budget())
-    }
-
     /// The memory of a database after a restart: its budgets continue, and open actions are followed further. An action without
     /// an outcome counts as unknown. Actions at a previous place of the name are not of this database.
     #[must_use]
@@ -204,12 +182,9 @@ impl History {
         let is_here = |intent: &Intent| {
             &*intent.database == database && intent.place.as_ref().is_none_or(|known| &**known == place)
         };
-        // An action dated in the future (by a clock that ran ahead, or by editing) is followed but takes no budget: it would take
-        // it until that time has come.
-        let is_past = |past: &Past| past.intent.taken_at - REMEMBERED <= self.read_at;
+        let is_past = |past: &Past| self.is_past(past);
         let here = || self.actions.values().filter(|past| is_here(&past.intent));
-        let newest = here().rfind(|past| is_past(past));
-        let ahead = newest.map(|past| past.intent.taken_at - past.written);
+        let ahead = self.ahead(is_here);
         memory.clocks = Clocks::restored(ahead);
         for past in here() {
             let done = done(past, ahead);
@@ -269,6 +244,19 @@ impl History {
         memory.following.forget_actions();
         open.follow(&mut memory.following);
         memory
+    }
+
+    /// Whether it is not dated in the future, by a clock that ran ahead or by editing. Such an action is followed but takes no budget: it
+    /// would take it until that time has come.
+    fn is_past(&self, past: &Past) -> bool {
+        past.intent.taken_at - REMEMBERED <= self.read_at
+    }
+
+    /// How much later the newest of these actions was dated than its snapshot's clock was read.
+    pub(super) fn ahead(&self, of: impl Fn(&Intent) -> bool) -> Option<TimeDelta> {
+        let mut newest_first = self.actions.values().rev();
+        let newest = newest_first.find(|past| of(&past.intent) && self.is_past(past));
+        newest.map(|past| past.intent.taken_at - past.clock_was_read())
     }
 
     pub(super) fn take(&mut self, at: DateTime<Utc>, record: Record) -> Result<(), String> {
@@ -414,17 +402,17 @@ fn who(intent: &Intent) -> ClientGroup {
     }
 }
 
-/// `ahead` is how much later the newest action was dated than it was written. An action before a step of the database's clock is
+/// `ahead` is how much later the newest action was dated than its snapshot was read. An action before a step of the database's clock is
 /// dated by the clock after the step, if that makes it later: no budget is free again because of a clock that was set.
 fn done(past: &Past, ahead: Option<TimeDelta>) -> Done {
-    let again = ahead.map_or(past.intent.taken_at, |ahead| later(past.written, ahead));
+    let again = ahead.map_or(past.intent.taken_at, |ahead| later(past.clock_was_read(), ahead));
     let stepped = again - past.intent.taken_at > TOLERANCE;
     let at = if stepped { again } else { past.intent.taken_at };
     let done = done_as_dated(past);
     Done { at, ..done }
 }
 
-fn done_as_dated(past: &Past) -> Done {
+pub(super) fn done_as_dated(past: &Past) -> Done {
     match &past.outcome {
         Some(outcomed) => Done {
             sent: past.intent.mode == RunMode::Enforce && outcomed.statement.is_some(),

@@ -172,6 +172,9 @@ pub(super) struct IntentRecord {
     statement: Option<String>,
     /// The snapshot's time by the database's clock, in UTC.
     taken_at: DateTime<Utc>,
+    /// How long before the record the answer with the snapshot's clock was there, in milliseconds; missing in journals of older versions.
+    #[serde(default)]
+    waited_ms: u64,
     /// The session's row in the snapshot: a column that was not read is missing, NULL is null.
     session: BTreeMap<String, Value>,
 }
@@ -387,6 +390,10 @@ pub(super) struct UnknownWord {
     word: String,
 }
 
+fn milliseconds(span: Duration) -> u64 {
+    u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
+}
+
 impl KeyRecord {
     fn of(key: SessionKey) -> Result<KeyRecord, Unwritable> {
         Ok(KeyRecord {
@@ -463,6 +470,7 @@ impl IntentRecord {
             reason: intent.reason.clone(),
             statement: intent.statement.clone(),
             taken_at: intent.taken_at,
+            waited_ms: milliseconds(intent.waited),
             session: write_cells(&intent.session)?,
         })
     }
@@ -497,6 +505,7 @@ impl IntentRecord {
             reason: self.reason,
             statement: self.statement,
             taken_at: self.taken_at,
+            waited: Duration::from_millis(self.waited_ms),
             session: read_cells(&self.session),
         })
     }
@@ -511,7 +520,7 @@ impl OutcomeRecord {
             code: outcomed.code,
             message: outcomed.message.clone(),
             statement: outcomed.statement.clone(),
-            took_ms: u64::try_from(outcomed.took.as_millis()).unwrap_or(u64::MAX),
+            took_ms: milliseconds(outcomed.took),
             session: write_cells(&outcomed.session)?,
         })
     }

@@ -68,6 +68,7 @@ pub(crate) fn intent(id: u64, sid: u32, mode: RunMode) -> Arc<Intent> {
         reason: "INACTIVE for 5h 12m, longer than 4h".into(),
         statement: Some(format!("ALTER SYSTEM KILL SESSION '{sid},62507,@1' IMMEDIATE")),
         taken_at: at(i64::try_from(id).expect("small")),
+        waited: Duration::ZERO,
         session: Evidence(vec![
             (Column::Taddr, EvidenceValue::Null),
             (Column::SqlId, EvidenceValue::Text("7ws837zynp1zv".into())),

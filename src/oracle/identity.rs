@@ -50,6 +50,15 @@ impl DatabaseIdentity {
         of_one && self.has_common_instances(other)
     }
 
+    /// The same with the instances of another that shows some of the same sessions: one that was down is one of the database all the same.
+    #[must_use]
+    pub(crate) fn with_what_was_seen(mut self, other: &DatabaseIdentity) -> DatabaseIdentity {
+        if self.overlaps(other) {
+            self.instances.extend(other.instances.iter().cloned());
+        }
+        self
+    }
+
     fn has_common_instances(&self, other: &DatabaseIdentity) -> bool {
         self.database == other.database && !self.instances.is_disjoint(&other.instances)
     }

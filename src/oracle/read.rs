@@ -62,8 +62,27 @@ pub(crate) fn read_snapshot(
     scope: Scope,
     limit: Duration,
 ) -> Result<TakenSnapshot, Error> {
+    read_snapshot_telling(connection, wanted, capabilities, (scope, limit), &mut || ())
+}
+
+/// Likewise, calling `clock_came` when the answer with the database's clock is there, which was read after this began and before that.
+///
+/// # Errors
+/// As there.
+pub(crate) fn read_snapshot_telling(
+    connection: &mut dyn Connection,
+    wanted: Columns,
+    capabilities: &Capabilities,
+    (scope, limit): (Scope, Duration),
+    clock_came: &mut dyn FnMut(),
+) -> Result<TakenSnapshot, Error> {
     let deadline = Deadline::begin(limit);
-    match read_once(connection, wanted, capabilities, (scope, None), limit) {
+    let all = Asked {
+        scope,
+        rows: None,
+        limit,
+    };
+    match read_once(connection, wanted, capabilities, all, clock_came) {
         Err(error)
             if error.is_of_a_text()
                 && scope != Scope::All
@@ -72,7 +91,7 @@ pub(crate) fn read_snapshot(
         {
             let left = deadline.left().ok_or(error)?;
             let as_bytes = texts_as_bytes(connection, capabilities, left)?;
-            read_once(connection, wanted, &as_bytes, (scope, None), left)
+            read_once(connection, wanted, &as_bytes, Asked { limit: left, ..all }, clock_came)
         }
         answer => answer,
     }
@@ -86,18 +105,32 @@ pub(crate) fn read_selected(
     connection: &mut dyn Connection,
     columns: Columns,
     capabilities: &Capabilities,
-    rows: (&RowsNeeded, &WantedRows),
-    limit: Duration,
+    (rows, limit): ((&RowsNeeded, &WantedRows), Duration),
+    clock_came: &mut dyn FnMut(),
 ) -> Result<TakenSnapshot, Error> {
-    read_once(connection, columns, capabilities, (Scope::All, Some(rows)), limit)
+    let part = Asked {
+        scope: Scope::All,
+        rows: Some(rows),
+        limit,
+    };
+    read_once(connection, columns, capabilities, part, clock_came)
+}
+
+/// What is read, and within which limit.
+#[derive(Clone, Copy)]
+struct Asked<'a> {
+    scope: Scope,
+    /// Of all sessions the part that is enough.
+    rows: Option<(&'a RowsNeeded, &'a WantedRows)>,
+    limit: Duration,
 }
 
 fn read_once(
     connection: &mut dyn Connection,
     wanted: Columns,
     capabilities: &Capabilities,
-    (scope, rows): (Scope, Option<(&RowsNeeded, &WantedRows)>),
-    limit: Duration,
+    Asked { scope, rows, limit }: Asked<'_>,
+    clock_came: &mut dyn FnMut(),
 ) -> Result<TakenSnapshot, Error> {
     let wanted = wanted.union(ALWAYS.into_iter().collect());
     let (scope, wanted) = match scope {
@@ -107,6 +140,7 @@ fn read_once(
     };
     let mut reader = SnapshotReader::new(connection, capabilities, scope, limit);
     let before = reader.instances()?;
+    clock_came();
     let clock = clock_of(&before);
     let inputs = Snapshot::inputs(wanted);
     let selected = match rows {

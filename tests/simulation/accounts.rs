@@ -71,7 +71,8 @@ pub(crate) struct Accounts {
     /// The password that a service accepted last, until one refuses it that had accepted it: while it is right somewhere, services that
     /// refuse it may have another account.
     right_somewhere: Option<u64>,
-    under_way: Vec<TriedLogin>,
+    /// Attempts that are under way, and whether their passwords were known to be good when they began.
+    under_way: Vec<(TriedLogin, bool)>,
     refusals: usize,
 }
 
@@ -88,8 +89,8 @@ impl Accounts {
         self.refusals
     }
 
-    /// An attempt begins: whether there may be one.
-    pub(crate) fn begins(&mut self, tried: TriedLogin) -> Result<(), String> {
+    /// An attempt begins: whether there may be one, and whether its password is known to be good.
+    pub(crate) fn begins(&mut self, tried: TriedLogin) -> Result<bool, String> {
         let TriedLogin {
             service,
             account,
@@ -115,13 +116,15 @@ impl Accounts {
             ));
         }
         let is_known = self.good.get(&service) == Some(&password);
-        if !is_known && self.under_way.iter().any(|other| other.service == service) {
+        // Whoever reconnects with a password that was accepted waits for nobody, and nobody waits for that.
+        let is_open = |(other, known): &(TriedLogin, bool)| !known && other.service == service;
+        if !is_known && self.under_way.iter().any(is_open) {
             return Err(format!(
                 "two attempts at a time, of which nobody knows the end: {tried:?} {self:?}"
             ));
         }
-        self.under_way.push(tried);
-        Ok(())
+        self.under_way.push((tried, is_known));
+        Ok(is_known)
     }
 
     /// What the database says to it.
@@ -146,8 +149,9 @@ impl Accounts {
     }
 
     /// The attempt has ended, however.
-    pub(crate) fn ends(&mut self, tried: TriedLogin) {
-        if let Some(at) = self.under_way.iter().rposition(|other| *other == tried) {
+    pub(crate) fn ends(&mut self, tried: TriedLogin, is_known: bool) {
+        let it = (tried, is_known);
+        if let Some(at) = self.under_way.iter().rposition(|other| *other == it) {
             self.under_way.remove(at);
         }
     }
@@ -157,11 +161,12 @@ impl Accounts {
 pub(crate) struct UnderWay {
     stage: Arc<Stage>,
     pub(crate) tried: TriedLogin,
+    is_known: bool,
 }
 
 impl Drop for UnderWay {
     fn drop(&mut self) {
-        self.stage.accounts().ends(self.tried);
+        self.stage.accounts().ends(self.tried, self.is_known);
     }
 }
 
@@ -226,13 +231,14 @@ impl Stage {
         self.trace(|| format!("entry {entry} tries {tried:?}"));
         let begun = accounts.begins(tried);
         drop(accounts);
-        if let Err(why) = begun {
-            self.fails(&why);
+        match begun {
+            Ok(is_known) => Some(UnderWay {
+                stage: Arc::clone(self),
+                tried,
+                is_known,
+            }),
+            Err(why) => self.fails(&why),
         }
-        Some(UnderWay {
-            stage: Arc::clone(self),
-            tried,
-        })
     }
 
     /// Whether its account takes it.

@@ -10,7 +10,7 @@ use orareaper::decide::outcome::Outcome;
 
 use super::base::{Base, Clause, Key};
 use super::groups::GROUPS;
-use super::memory::{Begun, EntryMemory, LostIntent, Sent, Told, clients};
+use super::memory::{Begun, EntryMemory, LostIntent, OtherBudget, Sent, Told, clients};
 use super::operators::Ordered;
 use super::rules::Rule;
 use super::stage::Who;
@@ -282,7 +282,7 @@ impl Judge {
             !waits || limit.as_secs() > KILL_WAITS,
             "it would not wait for its victim"
         );
-        let escalates = self.rung(at, base, begun, rule, asked.clause)?;
+        let escalates = self.rung(at, begun, rule, asked.clause)?;
         if !escalates {
             self.check_schedule(at, base, begun, rule)?;
             self.check_others(at, base, begun, rule)?;
@@ -327,8 +327,8 @@ impl Judge {
 
     /// Whether it is the next rung of the ladder, on a session that this policy has acted on. Nothing else may act on one a second
     /// time, unless the action before came to nothing. A rung that may not have been taken is no rung to go on from: what is asked of
-    /// a first action is asked again.
-    fn rung(&self, at: usize, base: &Base, begun: &Begun, rule: &Rule, clause: Clause) -> Result<bool, String> {
+    /// a first action is asked again. Whether the session is dying goes by the second look: nobody knows what happens after that.
+    fn rung(&self, at: usize, begun: &Begun, rule: &Rule, clause: Clause) -> Result<bool, String> {
         let before: Vec<&Sent> = self
             .sent
             .iter()
@@ -342,7 +342,7 @@ impl Judge {
             before.iter().all(|sent| sent.cycle < begun.cycle),
             "twice in one cycle: {before:?}"
         );
-        let lies = base.find(begun.key).is_some_and(|session| session.mark.is_some());
+        let lies = begun.seen.as_ref().is_some_and(|seen| seen.session.mark.is_some());
         if lies && self.goes_on_from_lost(at, &before, begun, rule, clause) {
             return Ok(true);
         }
@@ -474,6 +474,19 @@ impl Judge {
         Ok(())
     }
 
+    /// The smallest budget of other entries for the same database. Until it has its first snapshot, nobody knows where an entry leads.
+    pub(crate) fn budget_beside(&self, at: usize) -> Option<OtherBudget> {
+        let others = self.entries.iter().zip(&self.memory).enumerate();
+        let others = others.filter(|(other, (_, memory))| {
+            *other != at && self.base_of[*other] == self.base_of[at] && memory.newest_cycle().is_some()
+        });
+        let budgets = others.filter_map(|(_, (entry, _))| {
+            let Limits { per_hour, per_day, .. } = entry.as_ref()?.limits;
+            Some(OtherBudget { per_hour, per_day })
+        });
+        budgets.reduce(OtherBudget::smaller)
+    }
+
     /// Every budget that it takes from. One that met nobody took nothing.
     fn check_budgets(&self, at: usize, entry: &Entry, rule: &Rule, begun: &Begun) -> Result<(), String> {
         let counted = |period: i64, policy: Option<&str>| {
@@ -493,10 +506,22 @@ impl Judge {
         };
         let name = Some(rule.name.as_str());
         let all = &entry.limits;
+        // It is one budget for all entries of a database: the smallest limits hold.
+        let beside = self.memory[at].budget_beside(begun.cycle);
         for (what, limit, count) in [
             ("per_cycle", Some(all.per_cycle), in_cycle(None)),
             ("per_hour", Some(all.per_hour), counted(HOUR, None)),
             ("per_day", all.per_day, counted(DAY, None)),
+            (
+                "per_hour beside",
+                beside.map(|other| other.per_hour),
+                counted(HOUR, None),
+            ),
+            (
+                "per_day beside",
+                beside.and_then(|other| other.per_day),
+                counted(DAY, None),
+            ),
             ("per_cycle of its policy", rule.per_cycle, in_cycle(name)),
             ("per_hour of its policy", rule.per_hour, counted(HOUR, name)),
             ("per_day of its policy", rule.per_day, counted(DAY, name)),

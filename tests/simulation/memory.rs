@@ -203,6 +203,23 @@ pub(crate) struct Beginning {
     clock: i64,
 }
 
+/// What other entries for a database permit in an hour and in a day.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct OtherBudget {
+    pub(crate) per_hour: usize,
+    pub(crate) per_day: Option<usize>,
+}
+
+impl OtherBudget {
+    /// What both permit.
+    pub(crate) fn smaller(self, other: OtherBudget) -> OtherBudget {
+        OtherBudget {
+            per_hour: self.per_hour.min(other.per_hour),
+            per_day: self.per_day.into_iter().chain(other.per_day).min(),
+        }
+    }
+}
+
 /// What is remembered of an entry.
 #[derive(Debug, Default)]
 pub(crate) struct EntryMemory {
@@ -210,6 +227,8 @@ pub(crate) struct EntryMemory {
     began: Option<Beginning>,
     pub(crate) begun: BTreeMap<usize, Begun>,
     look: Look,
+    /// The smallest budgets of other entries for the database, by cycle as the snapshots.
+    beside: Vec<Option<OtherBudget>>,
     /// Snapshots, newest last, and how many there were before a restart.
     snapshots: Vec<Beginning>,
     /// Warrants that nobody has begun with, and their cycles.
@@ -256,6 +275,7 @@ impl EntryMemory {
         (self.began, self.look) = (None, Look::default());
         self.before += self.snapshots.len();
         self.snapshots.clear();
+        self.beside.clear();
         self.given.clear();
         self.holds.clear();
         self.gates.clear();
@@ -286,9 +306,10 @@ impl EntryMemory {
             hidden: asking.hidden.filter(|inst| !asking.is_seen(*inst)),
             ..Look::default()
         };
+        let clock = self.began.map_or(base.clock(), |began| began.clock);
         let seen = || base.sessions.iter().filter(|session| asking.is_seen(session.key.inst));
         for rule in rules {
-            let matching = seen().filter(|session| rule.wants(session, base));
+            let matching = seen().filter(|session| rule.wants_by(clock, session, base));
             if rule.hold > 0 {
                 let keys = matching.clone().map(|session| session.key).collect();
                 look.matching.push((rule.name.clone(), keys));
@@ -343,6 +364,16 @@ impl EntryMemory {
     /// What the newest snapshot showed.
     pub(crate) fn look(&self) -> &impl std::fmt::Debug {
         &self.look
+    }
+
+    /// The newest cycle was decided beside other entries with these budgets.
+    pub(crate) fn shares(&mut self, others: Option<OtherBudget>) {
+        self.beside.push(others);
+    }
+
+    /// The smallest budget of the other entries that were known in this cycle.
+    pub(crate) fn budget_beside(&self, cycle: usize) -> Option<OtherBudget> {
+        *self.beside.get(cycle.checked_sub(self.before)?)?
     }
 
     /// How many cycles there were.

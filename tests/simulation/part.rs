@@ -12,7 +12,7 @@ use orareaper::daemon::pause::Switch;
 use orareaper::daemon::poller::Poller;
 use orareaper::daemon::reach::Reach;
 use orareaper::daemon::watcher::{Clerk, EventWatcher};
-use orareaper::decide::in_force::{DatabaseRules, RunMode};
+use orareaper::decide::in_force::{DatabaseRules, EffectiveLimits, RunMode};
 use orareaper::event_sink::EventSink;
 use orareaper::journal::read::{History, read};
 use orareaper::metrics::Metrics;
@@ -190,8 +190,11 @@ impl Stage {
     /// What the journal knows counts for every entry of a database, as at a start and a reload of the service.
     pub(crate) fn learn(&self, entries: &[Option<Entry>], history: &History) {
         let configured = entries.iter().enumerate().filter_map(|(at, entry)| {
-            let place = self.rules(at, entry.as_ref()?).1;
-            Some((Setting::name(at).into(), place))
+            let entry = entry.as_ref()?;
+            let place = self.rules(at, entry).1;
+            let loaded = &self.setting.entries[at].loaded[entry.version];
+            let limits = EffectiveLimits::of(&loaded.database.limits);
+            Some((Setting::name(at).into(), place, limits))
         });
         let shared = lock(&self.shared);
         let siblings = &shared.as_ref().expect("it runs").settings.siblings;

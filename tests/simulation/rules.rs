@@ -198,6 +198,12 @@ impl Rule {
 
     /// Whether a session deserves it, by the database's own truth; how long it has is another question.
     pub(crate) fn wants(&self, session: &Session, base: &Base) -> bool {
+        self.wants_by(base.clock(), session, base)
+    }
+
+    /// The same in a snapshot, whose clock is read first: by that it is known how long a session has been connected, however long its row
+    /// takes.
+    pub(crate) fn wants_by(&self, clock: i64, session: &Session, base: &Base) -> bool {
         let since_call = base.now - session.since > self.longer_than;
         let idle = session.status() == "INACTIVE" && since_call;
         let in_transaction = session.transaction.is_some();
@@ -207,7 +213,7 @@ impl Rule {
             Wanted::Running => {
                 session.status() == "ACTIVE" && since_call && matches!(session.user(), "APP" | "REPORTS" | "CRM")
             }
-            Wanted::Everybody => base.clock() - session.key.logon > self.longer_than,
+            Wanted::Everybody => clock - session.key.logon > self.longer_than,
             Wanted::Blockers => idle && base.blocks(session),
             Wanted::OneAccount => idle && session.user() == "APP",
         }

@@ -49,7 +49,10 @@ impl Spy {
             let is_gone = snapshot.is_complete(key.inst_id) && snapshot.find(*key).is_none();
             assert!(!is_gone, "{key} is gone and not verified: {followed:?}");
         }
+        let beside = judge.budget_beside(self.entry);
+        let entry = judge.entries[self.entry].as_ref().expect("it is configured");
         let memory = &mut judge.memory[self.entry];
+        memory.shares(beside);
         if judge.paused {
             // None of an earlier cycle, nor of this one, may be acted on any more.
             judge.saw_pause[self.entry] = memory.cycles() + 1;
@@ -76,6 +79,11 @@ impl Spy {
             .collect();
         memory.gives(taken.iter().map(|(policy, key, _)| (policy.clone(), *key)));
         stage.trace(|| format!("entry {} decides by {:?}: {taken:?}", self.entry, memory.newest()));
+        stage.trace(|| {
+            let own = view.memory.ledger.own();
+            let ids: Vec<_> = own.iter().filter_map(|done| done.action_id).collect();
+            format!("its own actions: {ids:?}")
+        });
         stage.trace(|| {
             let decisions = view.cycle.ruling.decisions.iter();
             let told: Vec<String> = decisions
@@ -212,6 +220,13 @@ impl StepRecorder for Desk<'_> {
                 None => judge.memory[self.who.entry()].takes(&policy, key, issued),
             };
             let (cycle, began) = taken.expect("a warrant that a cycle gave");
+            // By this the journal tells a record that comes late from a step of a clock.
+            let waited = self.stage.now() - began.read;
+            assert_eq!(
+                intending.waited,
+                Duration::from_secs(waited.unsigned_abs()),
+                "intent {id}"
+            );
             let begun = Begun {
                 id,
                 key,

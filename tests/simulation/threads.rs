@@ -212,6 +212,11 @@ fn end(whole: Whole, world: &World) {
     }
 }
 
+/// Whether a statement counts: not one that met nobody, nor one that was refused beforehand because the daemon may end nobody.
+fn takes_budget(record: &KillRecord) -> bool {
+    !matches!(record.answer, Some(30 | 1_031))
+}
+
 /// Every statement has an intent of its own, and deserved to be sent.
 fn check(world: &World, history: &History, setting: &Setting) -> usize {
     let rules = setting.sets.concat();
@@ -255,7 +260,7 @@ fn check(world: &World, history: &History, setting: &Setting) -> usize {
                 let age = newest - past.intent.taken_at;
                 age >= TimeDelta::zero()
                     && age < period
-                    && record.answer != Some(30)
+                    && takes_budget(record)
                     && policy.is_none_or(|policy| *past.intent.policy == *policy)
             });
             u32::try_from(count.count()).expect("few")

@@ -46,16 +46,17 @@ fn session(sid: &'static str, paddr: &'static str, username: &'static str, statu
     ]
 }
 
-/// Counts the actions and keeps their outcomes.
+/// Keeps the outcomes of actions, and how long intents had waited.
 #[derive(Default)]
-struct Notes(Vec<(Outcome, String)>);
+struct Notes(Vec<(Outcome, String)>, Vec<Duration>);
 
 impl StepRecorder for Notes {
     fn next_id(&mut self) -> u64 {
         1
     }
 
-    fn intend(&mut self, _intending: &Intending<'_>) -> io::Result<()> {
+    fn intend(&mut self, intending: &Intending<'_>) -> io::Result<()> {
+        self.1.push(intending.waited);
         Ok(())
     }
 
@@ -121,6 +122,9 @@ fn outcome(
     carried_out(action, Arming::Unarmed, &mut before, &mut again)
 }
 
+/// How old the snapshot is when an action begins.
+const AGE: Duration = Duration::from_secs(7);
+
 /// The limit of a statement that may wait for its victim.
 const PATIENT: Duration = Duration::from_secs(75);
 
@@ -174,6 +178,12 @@ fn carried_out_by(
     let ruling = cycle(&mut Memory::default(), &seen.snapshot, Readings::default(), &input).ruling;
     let warrant = ruling.warrants.into_iter().next().expect("a warrant");
     let mut notes = Notes::default();
+    let first = std::cell::Cell::new(None);
+    let elapsed = &|| {
+        let now = elapsed();
+        first.set(first.get().or(Some(now)));
+        now
+    };
     let mut hands = Hands {
         door: Door::new(again, permission, None),
         capabilities: &found,
@@ -182,6 +192,7 @@ fn carried_out_by(
         today: now.date_naive(),
         timetable: None,
         rates: &crate::decide::rates::Rates::default(),
+        age: AGE,
         read_in: TimeDelta::zero(),
         ending,
         counters: &mut Counters::default(),
@@ -190,6 +201,12 @@ fn carried_out_by(
         elapsed,
     };
     let done = carry_out(warrant, &seen.snapshot.only(0), &mut hands, &mut notes).expect("written down");
+    let began = first.get().expect("it was measured");
+    assert_eq!(
+        notes.1,
+        [AGE + began],
+        "since the snapshot was read, not since it began to act"
+    );
     let (outcome, message) = notes.0.pop().expect("an outcome");
     assert_eq!(done.outcome, outcome);
     (outcome, message)

@@ -89,6 +89,7 @@ impl DatabaseLoop {
     ) -> Arc<Batch> {
         Arc::new(Batch {
             began: polled.began,
+            clock_came: polled.clock_came,
             read_in: whole_seconds(polled.took),
             good_for: self.settings.poll * 2,
             today: self.rules.today(now),
@@ -205,7 +206,7 @@ impl DatabaseLoop {
     }
 
     fn drop_task(&mut self, task: &Task, outcome: Outcome, why: &str) {
-        let done = drop_unused(task, outcome, why, &mut *self.recorder);
+        let done = drop_unused(task, (outcome, why), &*self.clock, &mut *self.recorder);
         self.done(done, task.batch.stepped);
     }
 

@@ -87,6 +87,7 @@ fn polled_at(clock: &ManualClock, now: i64) -> Input {
         readings: crate::decide::pressure::Readings::default(),
         capabilities: Arc::new(capabilities(19, 3)),
         began: clock.now(),
+        clock_came: clock.now(),
         took: Duration::ZERO,
         round_trips: 0,
         unreadable: Vec::new(),
@@ -139,6 +140,15 @@ pub(super) fn of_rules(
     watcher: Box<dyn Watcher>,
     recorder: Box<dyn StepRecorder + Send>,
 ) -> (DatabaseLoop, Arc<ManualClock>, Heard) {
+    of_settings(settings(), rules, watcher, recorder)
+}
+
+pub(super) fn of_settings(
+    settings: Settings,
+    rules: Arc<DatabaseRules>,
+    watcher: Box<dyn Watcher>,
+    recorder: Box<dyn StepRecorder + Send>,
+) -> (DatabaseLoop, Arc<ManualClock>, Heard) {
     let clock = Arc::new(ManualClock::at(DateTime::UNIX_EPOCH));
     let (ask, asks) = channel();
     let shared: Arc<dyn Clock> = Arc::<ManualClock>::clone(&clock);
@@ -153,7 +163,7 @@ pub(super) fn of_rules(
     };
     let threads = Threads { ask, start_worker };
     let watched = (watcher, recorder);
-    let database = DatabaseLoop::new(settings(), rules, Memory::default(), shared, threads, watched);
+    let database = DatabaseLoop::new(settings, rules, Memory::default(), shared, threads, watched);
     (database, clock, Heard { asks, orders: hired })
 }
 

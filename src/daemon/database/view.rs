@@ -79,8 +79,8 @@ impl CycleView<'_> {
         }
         if !self.siblings.is_empty() {
             notes.push(format!(
-                "shows sessions that {} shows too: they share one budget, each up to its own `limits`, and one acts at a time; one \
-                 entry for each database is enough, and an entry for CDB$ROOT shows the sessions of all PDBs",
+                "shows sessions that {} shows too: they share one budget, for which the smallest `per_hour` and `per_day` of them \
+                 hold, and one acts at a time; one entry for each database is enough, and an entry for CDB$ROOT shows the sessions of all PDBs",
                 self.siblings.join(", ")
             ));
         }

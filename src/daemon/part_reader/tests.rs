@@ -72,11 +72,15 @@ fn clauses(database: &Scripted) -> usize {
 fn few_sessions_are_read_whole_and_of_many_a_part() {
     let (mut reader, mut database, known) = (PartReader::default(), database(part()), few_columns());
     let needs = needs("idle > 4h");
-    let taken = reader.read(&mut database, &needs, &known, LIMIT).expect("a snapshot");
+    let taken = reader
+        .read(&mut database, &needs, &known, LIMIT, &mut || ())
+        .expect("a snapshot");
     assert_eq!((taken.snapshot.rows(), taken.snapshot.sessions()), (3, 3));
     assert_eq!(clauses(&database), 0);
     let mut reader = after_many();
-    let taken = reader.read(&mut database, &needs, &known, LIMIT).expect("a snapshot");
+    let taken = reader
+        .read(&mut database, &needs, &known, LIMIT, &mut || ())
+        .expect("a snapshot");
     assert_eq!((taken.snapshot.rows(), taken.snapshot.sessions()), (1, 2000));
     assert_eq!(reader.sessions, 2000, "there are still many");
     assert!(reader.refused(&needs).is_none());
@@ -85,7 +89,13 @@ fn few_sessions_are_read_whole_and_of_many_a_part() {
 #[test]
 fn a_policy_that_a_part_is_not_enough_for_has_all_sessions_read() {
     let (mut reader, mut database) = (after_many(), database(part()));
-    let taken = reader.read(&mut database, &needs("program is null"), &few_columns(), LIMIT);
+    let taken = reader.read(
+        &mut database,
+        &needs("program is null"),
+        &few_columns(),
+        LIMIT,
+        &mut || (),
+    );
     assert_eq!(taken.expect("a snapshot").snapshot.rows(), 3);
     assert_eq!(clauses(&database), 0);
 }
@@ -97,7 +107,7 @@ fn a_clause_that_the_database_refuses_is_not_sent_again_before_a_reload() {
     let needs_of_now = needs("idle > 4h");
     for polls in 1..=2 {
         reader.sessions = FEW;
-        let taken = reader.read(&mut database, &needs_of_now, &known, LIMIT);
+        let taken = reader.read(&mut database, &needs_of_now, &known, LIMIT, &mut || ());
         assert_eq!(taken.expect("a snapshot").snapshot.rows(), 3);
         assert_eq!(clauses(&database), 1, "poll {polls}");
         let refused = reader.refused(&needs_of_now).expect("it is told");
@@ -106,7 +116,7 @@ fn a_clause_that_the_database_refuses_is_not_sent_again_before_a_reload() {
     let needs_after_reload = needs("idle > 4h");
     assert!(reader.refused(&needs_after_reload).is_none());
     reader.sessions = FEW;
-    let taken = reader.read(&mut database, &needs_after_reload, &known, LIMIT);
+    let taken = reader.read(&mut database, &needs_after_reload, &known, LIMIT, &mut || ());
     assert_eq!((taken.expect("a snapshot").snapshot.rows(), clauses(&database)), (3, 2));
 }
 
@@ -115,7 +125,7 @@ fn an_error_that_is_not_of_the_clause_is_one_of_the_snapshot() {
     // ORA-01013: the call took too long. ORA-12805: a parallel server died.
     for code in [1013, 12805] {
         let (mut reader, mut database) = (after_many(), database(Answer::Fails(code)));
-        let taken = reader.read(&mut database, &needs("idle > 4h"), &few_columns(), LIMIT);
+        let taken = reader.read(&mut database, &needs("idle > 4h"), &few_columns(), LIMIT, &mut || ());
         assert_eq!(taken.expect_err("no snapshot").code, Some(code));
         assert!(reader.refused.is_none());
     }

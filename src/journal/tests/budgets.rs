@@ -104,6 +104,7 @@ fn a_clock_that_was_set_forward_frees_no_budget_by_a_restart() {
         let host = crate::decide::clocks::HostTime {
             passed: Duration::from_secs(1),
             utc: at(60),
+            within: Duration::ZERO,
         };
         let step = memory.reconcile(at(60) + two_hours, host);
         assert_eq!(step.is_none(), while_it_ran, "it is one step, and told once");
@@ -115,6 +116,88 @@ fn a_clock_that_was_set_forward_frees_no_budget_by_a_restart() {
         );
         let since: Vec<_> = memory.following.iter().map(|(_, followed)| followed.since).collect();
         assert!(since.iter().all(|since| *since >= at(-5) + two_hours), "{since:?}");
+    }
+}
+
+/// Intents, each with when its snapshot was read, by the database's clock and the host's, and how long it then waited for its record.
+fn written_late(actions: &[(u64, DateTime<Utc>, DateTime<Utc>, u64)]) -> tempfile::TempDir {
+    let state = tempfile::tempdir().expect("a folder");
+    let (mut journal, _) = Journal::open(state.path(), now()).expect("opens");
+    for (id, taken_at, read, waited) in actions {
+        let waited = Duration::from_secs(*waited);
+        let one = Arc::new(Intent {
+            taken_at: *taken_at,
+            waited,
+            ..(*intent(*id, 286 + u32::try_from(*id).expect("few"), RunMode::Enforce)).clone()
+        });
+        journal
+            .append(&Event::Intent(Arc::clone(&one)), *read + waited)
+            .expect("writes");
+        journal
+            .append(&outcome(&one, Outcome::Done), *read + waited)
+            .expect("writes");
+    }
+    state
+}
+
+/// A connection was waited for until more than ten minutes after the snapshot. No clock was set.
+#[test]
+fn a_record_that_was_written_late_is_no_step_of_a_clock() {
+    let state = written_late(&[(1, at(0), at(0), 1), (2, at(60), at(60), 900)]);
+    let mut memory = read(state.path(), at(1_000)).expect("reads").memory("prod", "here");
+    let host = crate::decide::clocks::HostTime {
+        passed: Duration::from_secs(1),
+        utc: at(1_000),
+        within: Duration::ZERO,
+    };
+    assert_eq!(memory.reconcile(at(1_000), host), None);
+    let counted = |now| memory.ledger.count(at(now), TimeDelta::hours(1), |_| true);
+    assert_eq!((counted(3_599), counted(3_600), counted(3_660)), (2, 1, 0));
+    let mut since: Vec<_> = memory.following.iter().map(|(_, followed)| followed.since).collect();
+    since.sort();
+    assert_eq!(since, [at(0), at(60)]);
+}
+
+/// A step is measured from when the snapshot was read: how late the record came frees no budget earlier.
+#[test]
+fn how_late_a_record_was_written_takes_nothing_from_a_step() {
+    let two_hours = TimeDelta::hours(2);
+    let state = written_late(&[(1, at(0), at(0), 1), (2, at(60) + two_hours, at(60), 205)]);
+    let mut memory = read(state.path(), at(1_000)).expect("reads").memory("prod", "here");
+    let host = crate::decide::clocks::HostTime {
+        passed: Duration::from_secs(1),
+        utc: at(1_000),
+        within: Duration::ZERO,
+    };
+    assert_eq!(
+        memory.reconcile(at(1_000) + two_hours, host),
+        None,
+        "it was told before"
+    );
+    let counted = |now| memory.ledger.count(at(now) + two_hours, TimeDelta::hours(1), |_| true);
+    assert_eq!((counted(3_599), counted(3_600), counted(3_660)), (2, 1, 0));
+}
+
+/// Journals of earlier versions do not have the time that a record waited.
+#[test]
+fn an_intent_without_the_time_that_it_waited_is_read() {
+    let state = tempfile::tempdir().expect("a folder");
+    let waited = Duration::from_millis(1_234);
+    let one = Intent {
+        waited,
+        ..(*intent(1, 287, RunMode::Enforce)).clone()
+    };
+    let line = crate::journal::line(&Event::Intent(Arc::new(one)), at(0)).expect("is written");
+    let line = String::from_utf8(line.expect("is journalled")).expect("text");
+    let path = crate::journal::file(state.path(), 0);
+    for (text, waited) in [
+        (line.clone(), waited),
+        (line.replace("\"waited_ms\":1234,", ""), Duration::ZERO),
+    ] {
+        std::fs::write(&path, text).expect("written");
+        let history = read(state.path(), now()).expect("reads");
+        assert_eq!(history.damage, []);
+        assert_eq!(history.actions[&1].intent.waited, waited);
     }
 }
 

@@ -49,6 +49,7 @@ pub(crate) fn intent(mode: RunMode, program: &str) -> Arc<Intent> {
         reason: "INACTIVE for 5h 12m, longer than 4h".into(),
         statement: Some("ALTER SYSTEM KILL SESSION '287,62507,@1' IMMEDIATE".into()),
         taken_at: at(),
+        waited: std::time::Duration::ZERO,
         session: Evidence::default(),
     })
 }

@@ -4,8 +4,8 @@ use super::*;
 use crate::actuator::carry_out::{Answered, Intending, StepRecorder};
 use crate::checks::{Check, Id, State};
 use crate::clock::{Clock as _, ManualClock};
-use crate::daemon::database::tests::{Heard, Noted, of_rules, settings};
-use crate::daemon::messages::Input;
+use crate::daemon::database::tests::{Heard, Noted, of_settings, settings};
+use crate::daemon::messages::{Input, Settings};
 use crate::daemon::pause::Pause;
 use crate::daemon::standby::Needed;
 use crate::decide::in_force::{Arming, EffectiveLimits};
@@ -19,11 +19,13 @@ use crate::session::snapshot::{Cell, Instance, SnapshotClock, SnapshotSource};
 use crate::session::time::DbTime;
 use std::sync::Mutex;
 
+mod one_budget;
+
 const IDLE: &str = "when: INACTIVE longer than 1h";
 
-/// Warrants that were dropped: SID and why.
+/// Warrants that were dropped: SID and why, and for how long they had waited.
 #[derive(Clone, Default)]
-struct Dropped(Arc<Mutex<Vec<(u32, String)>>>);
+struct Dropped(Arc<Mutex<Vec<(u32, String)>>>, Arc<Mutex<Vec<Duration>>>);
 
 impl StepRecorder for Dropped {
     fn next_id(&mut self) -> u64 {
@@ -39,6 +41,7 @@ impl StepRecorder for Dropped {
     fn unused(&mut self, unused: &Intending<'_>, _: Outcome, why: &str) {
         let mut dropped = self.0.lock().expect("one thread");
         dropped.push((unused.warrant.key().sid, why.to_owned()));
+        self.1.lock().expect("one thread").push(unused.waited);
     }
 }
 
@@ -95,6 +98,7 @@ fn polled(clock: &ManualClock, sids: &[i64]) -> Input {
         readings: crate::decide::pressure::Readings::default(),
         capabilities: Arc::new(capabilities(19, 3)),
         began: clock.now(),
+        clock_came: clock.now(),
         took: Duration::ZERO,
         round_trips: 0,
         unreadable: Vec::new(),
@@ -116,9 +120,13 @@ struct Site {
 
 impl Site {
     fn new(policy: &str, limits: &Limits) -> Site {
+        Site::of(settings(), policy, limits)
+    }
+
+    fn of(settings: Settings, policy: &str, limits: &Limits) -> Site {
         let (noted, dropped) = (Noted::default(), Dropped::default());
         let watcher = Box::new(noted.clone());
-        let (database, clock, heard) = of_rules(rules(policy, limits), watcher, Box::new(dropped.clone()));
+        let (database, clock, heard) = of_settings(settings, rules(policy, limits), watcher, Box::new(dropped.clone()));
         Site {
             database,
             clock,
@@ -412,6 +420,8 @@ fn who_waits_for_longer_than_its_snapshot_is_good_for_is_dropped() {
         site.dropped(),
         [(2, "the snapshot was too old when its turn came".to_owned())]
     );
+    let waited = site.dropped.1.lock().expect("one thread");
+    assert_eq!(*waited, [Duration::from_secs(31)], "which the journal says");
 }
 
 #[test]
