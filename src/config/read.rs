@@ -45,7 +45,7 @@ pub(super) const BLACKOUT_KEYS: [&str; 3] = ["cron", "for", "reason"];
 const MOST_INCLUDED: usize = 200;
 
 /// The most databases; each one has its own threads and connections.
-const MOST_DATABASES: usize = 200;
+const MOST_DATABASES: usize = 1_000;
 const LONGEST_BLACKOUT: i64 = 7 * 86_400;
 
 /// The result of reading a configuration.

@@ -19,7 +19,7 @@ use std::{fmt, io, thread};
 use axum::extract::Request;
 use axum::http::header::AUTHORIZATION;
 use base64ct::{Base64, Encoding as _};
-use rustls::crypto::aws_lc_rs;
+use rustix::rand::{GetRandomFlags, getrandom};
 use sha2::{Digest as _, Sha256};
 use tokio::sync::oneshot;
 use zeroize::Zeroizing;
@@ -122,10 +122,12 @@ impl Logins {
     /// When there can be no further thread, or the system has no random numbers.
     pub(super) fn start() -> io::Result<Logins> {
         let mut key = Zeroizing::new([0; 32]);
-        let random = aws_lc_rs::default_provider().secure_random;
-        random
-            .fill(&mut *key)
-            .map_err(|_| io::Error::other("the system has no random numbers"))?;
+        // The kernel's own: the cryptographic library gathers random numbers of its own first, which takes longer than all else at the
+        // start. The kernel gives so few bytes at once or none.
+        let filled = getrandom(&mut *key, GetRandomFlags::empty())?;
+        if filled != key.len() {
+            return Err(io::Error::other("the system has no random numbers"));
+        }
         let (queue, attempts) = mpsc::sync_channel(WAITING);
         let compare = move || compare_all(&attempts);
         thread::Builder::new().name("http-login".to_owned()).spawn(compare)?;

@@ -77,7 +77,7 @@ pub(crate) fn read_snapshot_telling(
     clock_came: &mut dyn FnMut(),
 ) -> Result<TakenSnapshot, Error> {
     let deadline = Deadline::begin(limit);
-    let all = Asked {
+    let all = AskedRows {
         scope,
         rows: None,
         limit,
@@ -91,7 +91,13 @@ pub(crate) fn read_snapshot_telling(
         {
             let left = deadline.left().ok_or(error)?;
             let as_bytes = texts_as_bytes(connection, capabilities, left)?;
-            read_once(connection, wanted, &as_bytes, Asked { limit: left, ..all }, clock_came)
+            read_once(
+                connection,
+                wanted,
+                &as_bytes,
+                AskedRows { limit: left, ..all },
+                clock_came,
+            )
         }
         answer => answer,
     }
@@ -108,7 +114,7 @@ pub(crate) fn read_selected(
     (rows, limit): ((&RowsNeeded, &WantedRows), Duration),
     clock_came: &mut dyn FnMut(),
 ) -> Result<TakenSnapshot, Error> {
-    let part = Asked {
+    let part = AskedRows {
         scope: Scope::All,
         rows: Some(rows),
         limit,
@@ -118,7 +124,7 @@ pub(crate) fn read_selected(
 
 /// What is read, and within which limit.
 #[derive(Clone, Copy)]
-struct Asked<'a> {
+struct AskedRows<'a> {
     scope: Scope,
     /// Of all sessions the part that is enough.
     rows: Option<(&'a RowsNeeded, &'a WantedRows)>,
@@ -129,7 +135,7 @@ fn read_once(
     connection: &mut dyn Connection,
     wanted: Columns,
     capabilities: &Capabilities,
-    Asked { scope, rows, limit }: Asked<'_>,
+    AskedRows { scope, rows, limit }: AskedRows<'_>,
     clock_came: &mut dyn FnMut(),
 ) -> Result<TakenSnapshot, Error> {
     let wanted = wanted.union(ALWAYS.into_iter().collect());

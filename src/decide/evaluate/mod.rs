@@ -288,6 +288,11 @@ fn ordered<T: Copy + Ord>(values: &[T], null: T, op: Comparison, number: T) -> T
 }
 
 fn packed<T: Copy + PartialEq>(values: &[T], null: T, holds: impl Fn(T) -> bool) -> Truths {
+    // Without an early end, which would keep the compiler from comparing several values at once.
+    let has_null = values.iter().fold(false, |so_far, value| so_far | (*value == null));
+    if !has_null {
+        return Truths::of_known(values, holds);
+    }
     Truths::of(values, |value| {
         if value == null {
             Truth::Unknown
@@ -314,6 +319,13 @@ pub(crate) fn is_whole(text: &str) -> bool {
 
 /// The truth of each row, looked up by the code of its text.
 fn looked_up(texts: &Texts, verdicts: &[Truth]) -> Truths {
+    if !verdicts.contains(&Truth::Unknown) {
+        let holds: Vec<bool> = verdicts.iter().map(|verdict| *verdict == Truth::True).collect();
+        return match texts.codes() {
+            Codes::Short(codes) => Truths::of_known(codes, |code| holds[usize::from(code)]),
+            Codes::Long(codes) => Truths::of_known(codes, |code| holds[code as usize]),
+        };
+    }
     match texts.codes() {
         Codes::Short(codes) => Truths::of(codes, |code| verdicts[usize::from(code)]),
         Codes::Long(codes) => Truths::of(codes, |code| verdicts[code as usize]),

@@ -86,6 +86,28 @@ impl Truths {
         }
     }
 
+    /// The truth values for the values of the rows, all of them known. One map is computed and the other is its complement, which
+    /// takes half of the time.
+    #[must_use]
+    pub(crate) fn of_known<T: Copy>(values: &[T], holds: impl Fn(T) -> bool) -> Truths {
+        let words = values.len().div_ceil(64);
+        let (mut yes, mut no) = (Vec::with_capacity(words), Vec::with_capacity(words));
+        for values in values.chunks(64) {
+            let mut truths = [0; 64];
+            for (place, value) in truths.iter_mut().zip(values) {
+                *place = u8::from(holds(*value));
+            }
+            let word = gathered(&truths, YES);
+            yes.push(word);
+            no.push(!word & u64::MAX >> (64 - values.len()));
+        }
+        Truths {
+            rows: values.len(),
+            yes,
+            no,
+        }
+    }
+
     /// The truth values for the row numbers.
     #[must_use]
     pub(crate) fn from_fn(rows: usize, truth: impl Fn(usize) -> Truth) -> Truths {
@@ -230,6 +252,11 @@ mod tests {
             assert_eq!(
                 Truths::of(&values, |truth| truth),
                 Truths::from_fn(rows, |row| values[row])
+            );
+            let known: Vec<bool> = (0..rows).map(|row| row % 3 == 0).collect();
+            assert_eq!(
+                Truths::of_known(&known, |holds| holds),
+                Truths::from_fn(rows, |row| Truth::known(known[row]))
             );
         }
     }

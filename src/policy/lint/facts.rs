@@ -296,7 +296,9 @@ impl Fact {
 fn least(column: Column) -> Option<i128> {
     let counts = matches!(
         column,
-        Column::Serial
+        Column::InstId
+            | Column::Sid
+            | Column::Serial
             | Column::Blocking
             | Column::UndoRecords
             | Column::PxServers
@@ -305,11 +307,7 @@ fn least(column: Column) -> Option<i128> {
             | Column::CpuRate
             | Column::ReadsRate
     );
-    if matches!(column, Column::InstId | Column::Sid) {
-        Some(1)
-    } else {
-        (counts || matches!(column.kind(), Kind::Duration | Kind::Size)).then_some(0)
-    }
+    (counts || matches!(column.kind(), Kind::Duration | Kind::Size)).then_some(0)
 }
 
 /// A number in the column's unit.
