@@ -138,9 +138,9 @@ impl Lcg {
     }
 }
 
-fn rows() -> Vec<Row> {
+fn rows(sessions: usize) -> Vec<Row> {
     let mut lcg = Lcg(7);
-    (0..SESSIONS)
+    (0..sessions)
         .map(|_| Row {
             username: (lcg.below(50) > 0)
                 .then(|| lcg.of(&["SHOP", "CRM", "HR", "ETL", "DWH", "APEX", "SYS"]).to_owned()),
@@ -223,9 +223,13 @@ fn snapshot(rows: &[Row], wanted: Columns) -> Snapshot {
 }
 
 /// The fastest of several rounds: what disturbs a run only ever makes it slower.
+fn fastest(work: impl FnMut()) -> Duration {
+    fastest_of(ROUNDS, work)
+}
+
 #[allow(clippy::disallowed_methods, reason = "a benchmark measures")]
-fn fastest(mut work: impl FnMut()) -> Duration {
-    (0..ROUNDS)
+fn fastest_of(rounds: usize, mut work: impl FnMut()) -> Duration {
+    (0..rounds)
         .map(|_| {
             let began = Instant::now();
             work();
@@ -236,7 +240,7 @@ fn fastest(mut work: impl FnMut()) -> Duration {
 }
 
 fn main() {
-    let rows = rows();
+    let rows = rows(SESSIONS);
     let policies: Vec<(&str, Condition, ByHand)> = short_policies()
         .into_iter()
         .chain(long_policies())
@@ -293,6 +297,7 @@ fn main() {
         "a session takes {bytes:.1} bytes, more than the 120 promised"
     );
     usual(&rows);
+    scale();
 }
 
 /// The accounts, the idle time and the programs of a policy of the usual kind.
@@ -443,4 +448,30 @@ fn usual(rows: &[Row]) {
         "  evaluator / loop over rows       {:6.2}  ({by_rows:.2} ms)",
         twenty / by_rows
     );
+}
+
+/// The same policies over few and many sessions: where it grows with their product, and where not.
+fn scale() {
+    let conditions: Vec<Condition> = usual_policies(1_000).iter().map(condition_of).collect();
+    let wanted = conditions.iter().fold(Columns::NONE, |so_far, condition| {
+        so_far.union(orareaper::decide::evaluate::columns_of(condition))
+    });
+    println!("milliseconds by sessions and policies, and nanoseconds a session and policy");
+    println!("  sessions      1 policy            20           100         1,000");
+    for sessions in [100, 1_000, 10_000, 100_000, 1_000_000] {
+        let snapshot = snapshot(&rows(sessions), wanted);
+        let cell = |count: usize| {
+            let rounds = (20_000_000 / (sessions * count)).clamp(3, ROUNDS);
+            let took = fastest_of(rounds, || {
+                let mut evaluation = Evaluation::of(black_box(&snapshot));
+                for condition in &conditions[..count] {
+                    black_box(evaluation.truths(condition).true_rows().count());
+                }
+            });
+            let each = took.as_nanos() as f64 / (sessions * count) as f64;
+            format!("{:8.3} {each:5.2}", took.as_secs_f64() * 1e3)
+        };
+        let cells = [1, 20, 100, 1_000].map(cell);
+        println!("  {sessions:9} {}", cells.join(""));
+    }
 }
