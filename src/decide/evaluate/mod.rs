@@ -52,8 +52,8 @@ impl<'a> Evaluation<'a> {
     pub fn truths(&mut self, condition: &Condition) -> Rc<Truths> {
         match condition {
             // All parts are evaluated: UNKNOWN and FALSE both spare, but a NOT around this AND distinguishes them.
-            Condition::And(parts) => self.combined(parts, Truth::True, Truths::and),
-            Condition::Or(parts) => self.combined(parts, Truth::False, Truths::or),
+            Condition::And(parts) => self.combined(parts, Truth::True),
+            Condition::Or(parts) => self.combined(parts, Truth::False),
             Condition::Not(inner) => Rc::new(!Rc::unwrap_or_clone(self.truths(inner))),
             Condition::Phrase(phrase) => self.truths(&phrase.meaning()),
             Condition::Named(_, inner) => self.truths(inner),
@@ -66,19 +66,14 @@ impl<'a> Evaluation<'a> {
         }
     }
 
-    fn combined(
-        &mut self,
-        parts: &[Condition],
-        of_none: Truth,
-        combine: impl Fn(Truths, &Truths) -> Truths,
-    ) -> Rc<Truths> {
-        let mut parts = parts.iter();
-        let Some(first) = parts.next() else {
-            return Rc::new(Truths::all(self.snapshot.rows(), of_none));
-        };
-        parts.fold(self.truths(first), |so_far, part| {
-            Rc::new(combine(Rc::unwrap_or_clone(so_far), &self.truths(part)))
-        })
+    /// AND or OR of the parts, which without parts has this truth.
+    fn combined(&mut self, parts: &[Condition], of_none: Truth) -> Rc<Truths> {
+        let truths: Vec<Rc<Truths>> = parts.iter().map(|part| self.truths(part)).collect();
+        match &*truths {
+            [only] => Rc::clone(only),
+            several if of_none == Truth::True => Rc::new(Truths::all_of(self.snapshot.rows(), several)),
+            several => Rc::new(Truths::any_of(self.snapshot.rows(), several)),
+        }
     }
 
     fn term(&mut self, term: &Condition) -> Rc<Truths> {
@@ -288,10 +283,8 @@ fn ordered<T: Copy + Ord>(values: &[T], null: T, op: Comparison, number: T) -> T
 }
 
 fn packed<T: Copy + PartialEq>(values: &[T], null: T, holds: impl Fn(T) -> bool) -> Truths {
-    // Without an early end, which would keep the compiler from comparing several values at once.
-    let has_null = values.iter().fold(false, |so_far, value| so_far | (*value == null));
-    if !has_null {
-        return Truths::of_known(values, holds);
+    if let Some(truths) = Truths::without_null(values, null, &holds) {
+        return truths;
     }
     Truths::of(values, |value| {
         if value == null {

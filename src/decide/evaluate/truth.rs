@@ -4,6 +4,8 @@
 //! NOT are a few machine instructions for 64 sessions, and they follow Kleene's logic by construction: AND is TRUE where both
 //! sides are TRUE, and FALSE where one side is FALSE.
 
+use std::borrow::Borrow;
+
 use crate::words::word_table;
 
 /// TRUE, FALSE or UNKNOWN.
@@ -90,8 +92,7 @@ impl Truths {
     /// takes half of the time.
     #[must_use]
     pub(crate) fn of_known<T: Copy>(values: &[T], holds: impl Fn(T) -> bool) -> Truths {
-        let words = values.len().div_ceil(64);
-        let (mut yes, mut no) = (Vec::with_capacity(words), Vec::with_capacity(words));
+        let (mut yes, mut no) = Truths::maps(values.len());
         for values in values.chunks(64) {
             let mut truths = [0; 64];
             for (place, value) in truths.iter_mut().zip(values) {
@@ -106,6 +107,67 @@ impl Truths {
             yes,
             no,
         }
+    }
+
+    /// The same, if no value is NULL, which is found out on the way.
+    pub(crate) fn without_null<T: Copy + PartialEq>(
+        values: &[T],
+        null: T,
+        holds: impl Fn(T) -> bool,
+    ) -> Option<Truths> {
+        let (mut yes, mut no) = Truths::maps(values.len());
+        for values in values.chunks(64) {
+            let (mut truths, mut has_null) = ([0; 64], false);
+            for (place, value) in truths.iter_mut().zip(values) {
+                *place = u8::from(holds(*value));
+                has_null |= *value == null;
+            }
+            if has_null {
+                return None;
+            }
+            let word = gathered(&truths, YES);
+            yes.push(word);
+            no.push(!word & u64::MAX >> (64 - values.len()));
+        }
+        Some(Truths {
+            rows: values.len(),
+            yes,
+            no,
+        })
+    }
+
+    /// Room for the maps of so many rows.
+    fn maps(rows: usize) -> (Vec<u64>, Vec<u64>) {
+        let words = rows.div_ceil(64);
+        (Vec::with_capacity(words), Vec::with_capacity(words))
+    }
+
+    /// AND of several: all maps are read once, and two are written.
+    #[must_use]
+    pub(crate) fn all_of(rows: usize, several: &[impl Borrow<Truths>]) -> Truths {
+        let mut all = Truths::all(rows, Truth::True);
+        for word in 0..all.yes.len() {
+            let of_word = |truths: &Truths| (truths.yes[word], truths.no[word]);
+            let parts = several.iter().map(|truths| of_word(truths.borrow()));
+            let start = (all.yes[word], 0);
+            (all.yes[word], all.no[word]) =
+                parts.fold(start, |(yes, no), (its_yes, its_no)| (yes & its_yes, no | its_no));
+        }
+        all
+    }
+
+    /// OR of several.
+    #[must_use]
+    pub(crate) fn any_of(rows: usize, several: &[impl Borrow<Truths>]) -> Truths {
+        let mut any = Truths::all(rows, Truth::False);
+        for word in 0..any.yes.len() {
+            let of_word = |truths: &Truths| (truths.yes[word], truths.no[word]);
+            let parts = several.iter().map(|truths| of_word(truths.borrow()));
+            let start = (0, any.no[word]);
+            (any.yes[word], any.no[word]) =
+                parts.fold(start, |(yes, no), (its_yes, its_no)| (yes | its_yes, no & its_no));
+        }
+        any
     }
 
     /// The truth values for the row numbers.
@@ -224,7 +286,12 @@ mod tests {
             all(&and),
             [True, False, Unknown, False, False, False, Unknown, False, Unknown]
         );
+        assert_eq!(Truths::all_of(9, &[&left, &right]), and);
         let or = left.clone().or(&right);
+        assert_eq!(Truths::any_of(9, &[&left, &right]), or);
+        assert_eq!(Truths::all_of(9, &[&left, &right, &or]), and.clone().and(&or));
+        assert_eq!(Truths::all_of(70, &[] as &[Truths]), Truths::all(70, True));
+        assert_eq!(Truths::any_of(70, &[] as &[Truths]), Truths::all(70, False));
         assert_eq!(
             all(&or),
             [True, True, True, True, False, Unknown, True, Unknown, Unknown]
@@ -252,6 +319,16 @@ mod tests {
             assert_eq!(
                 Truths::of(&values, |truth| truth),
                 Truths::from_fn(rows, |row| values[row])
+            );
+            let numbers: Vec<usize> = (0..rows).collect();
+            assert_eq!(
+                Truths::without_null(&numbers, usize::MAX, |number| number % 3 == 0),
+                Some(Truths::from_fn(rows, |row| Truth::known(row % 3 == 0)))
+            );
+            let last = rows.checked_sub(1);
+            assert_eq!(
+                Truths::without_null(&numbers, last.unwrap_or(1), |_| true).is_none(),
+                last.is_some()
             );
             let known: Vec<bool> = (0..rows).map(|row| row % 3 == 0).collect();
             assert_eq!(
