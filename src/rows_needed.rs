@@ -197,3 +197,53 @@ impl RowsNeeded {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::decide::in_force::{Arming, EffectiveLimits};
+    use crate::policy::check_files;
+    use crate::policy::model::Limits;
+
+    /// What the policies want in all, in a PDB or not; `None` is all sessions.
+    fn wanted(text: &str, in_pdb: bool) -> Option<WantedRows> {
+        let today = chrono::DateTime::UNIX_EPOCH.date_naive();
+        let loaded = check_files(&[("test.yaml".into(), text.as_bytes().to_vec())], today, chrono_tz::UTC);
+        let limits = EffectiveLimits::of(&Limits::default());
+        let set = loaded.set.expect(text).into();
+        let rules = DatabaseRules::of_policy_test("prod", Arming::Armed, limits, chrono_tz::UTC, set);
+        Selection::of(&rules).wanted(Column::ALL.iter().copied().collect(), in_pdb)
+    }
+
+    const IDLE: &str = "policies:\n  - {name: idle, when: idle > 4h, action: kill}\n";
+    const ELSEWHERE: &str = "  - {name: elsewhere, mode: \"off\", when: INACTIVE";
+
+    #[test]
+    fn what_exemptions_and_other_policies_use_is_read_too() {
+        let exempt = |when: &str| format!("exemptions: [{{when: {when}, reason: month end, owner: dwh}}]\n{IDLE}");
+        let elsewhere = |rest: &str| format!("{IDLE}{ELSEWHERE}{rest}, action: kill}}\n");
+        let waiters = |text: &str| wanted(text, false).expect("a part").blockers;
+        assert!(!waiters(IDLE) && !waiters(&exempt("username = APP")));
+        assert!(waiters(&exempt("blocking > 0")));
+        assert!(waiters(&elsewhere(", unless: blocking > 0")));
+        assert!(wanted(&exempt("cpu_rate > 50"), false).is_none());
+        assert!(wanted(&elsewhere(" and cpu_rate > 50"), false).is_none());
+        let pga = elsewhere(", while: pga above 1GB");
+        assert!(wanted(&pga, false).is_some() && wanted(&pga, true).is_none());
+    }
+
+    #[test]
+    fn who_is_blocked_is_read_wherever_a_policy_asks_who_blocks() {
+        for policy in [
+            "when: INACTIVE, unless: blocking > 0",
+            "when: INACTIVE and blocking = 0",
+            "when: INACTIVE and blocking is null",
+            "when: INACTIVE, order: blocking desc",
+            "when: BLOCKING",
+        ] {
+            let text = format!("policies:\n  - {{name: idle, {policy}, action: kill}}\n");
+            let wanted = wanted(&text, false).expect("a part");
+            assert!(wanted.blockers, "{policy}: {wanted}");
+        }
+    }
+}

@@ -131,6 +131,12 @@ impl Tables {
         }
     }
 
+    /// Nobody but the background processes has a SID any more.
+    pub(super) fn forget_sids(&self) {
+        let sql = "UPDATE all_sessions SET sid = NULL WHERE type = 'USER'";
+        self.sqlite.execute(sql, []).expect("a table");
+    }
+
     /// The text as SQLite takes it: dates are numbers of seconds.
     fn translated(&self, sql: &str) -> String {
         let clock = format!("{}, '+02:00'", self.now);

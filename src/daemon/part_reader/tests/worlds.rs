@@ -440,3 +440,66 @@ fn after_a_step_back_of_the_clock_all_sessions_are_read() {
         );
     }
 }
+
+/// Whoever was not asked for is neither there nor gone.
+#[test]
+fn a_part_that_was_asked_for_before_an_action_tells_nothing_of_it() {
+    let policies = [
+        "mode: enforce, when: idle > 1h, limits: {share: 100%}, action: kill",
+        "mode: dry-run, when: idle > 1h, limits: {share: 100%}, action: kill",
+        "mode: enforce, when: idle > 1h, action: report",
+    ];
+    for policy in policies {
+        let (world, rules) = (awake(), rules_of(policy));
+        let known = world.capabilities();
+        let mut side = Side::default();
+        let asked_before = Needs::of(&rules, &side.memory);
+        let before = snapshot_of(&mut world.tables(0, &[]), &asked_before, &known);
+        let (cycle, _) = side.cycle((&before, Readings::default()), &rules, false);
+        assert!(!cycle.ruling.warrants.is_empty());
+        for (number, warrant) in cycle.ruling.warrants.into_iter().enumerate() {
+            let outcome = match (warrant.action(), warrant.mode()) {
+                (Action::Report, _) => Outcome::Reported,
+                (_, RunMode::DryRun) => Outcome::Assumed,
+                (_, RunMode::Enforce) => Outcome::Done,
+            };
+            remember(
+                &mut side.memory,
+                Done::seen_in(&before, &warrant, number as u64, outcome),
+            );
+        }
+        let seats = side.memory.watched_seats();
+        assert!(!seats.is_empty());
+        let after = snapshot_of(&mut world.tables(1, &[]), &asked_before, &known);
+        let (cycle, _) = side.cycle((&after, Readings::default()), &rules, true);
+        assert!(cycle.verified.is_empty(), "{policy}: {:?}", cycle.verified);
+        assert!(cycle.aftermaths.is_empty(), "{policy}: {:?}", cycle.aftermaths);
+        assert_eq!(side.memory.watched_seats(), seats, "{policy}");
+        assert!(!format!("{:?}", side.memory.refills).contains("Some(Gone") || policy.contains("dry-run"));
+    }
+}
+
+/// A session without a SID may be any that is looked for.
+#[test]
+fn nobody_is_gone_while_a_row_without_a_sid_may_be_his() {
+    let (world, rules) = (
+        awake(),
+        rules_of("mode: enforce, when: idle > 1h, limits: {share: 100%}, action: kill"),
+    );
+    let known = world.capabilities();
+    let mut side = Side::default();
+    let before = snapshot_of(&mut world.tables(0, &[]), &Needs::of(&rules, &side.memory), &known);
+    let (cycle, _) = side.cycle((&before, Readings::default()), &rules, false);
+    for (number, warrant) in cycle.ruling.warrants.into_iter().enumerate() {
+        remember(
+            &mut side.memory,
+            Done::seen_in(&before, &warrant, number as u64, Outcome::Done),
+        );
+    }
+    let nameless = world.tables(1, &[]);
+    nameless.forget_sids();
+    let after = snapshot_of(&mut { nameless }, &Needs::of(&rules, &side.memory), &known);
+    assert!(after.counted().is_some());
+    let (cycle, _) = side.cycle((&after, Readings::default()), &rules, true);
+    assert!(cycle.verified.is_empty(), "{:?}", cycle.verified);
+}
