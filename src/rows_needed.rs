@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 
-use crate::columns_needed::{of_policy, resources_of};
+use crate::columns_needed::{self, of_policy, resources_of};
 use crate::decide::cycle::Memory;
 use crate::decide::in_force::{DatabaseRules, Due};
 use crate::decide::shared_process::ends_the_process;
@@ -110,7 +110,7 @@ pub(crate) fn of(policy: &Policy, available: Columns, in_pdb: bool) -> Result<Wa
         RowClause::Those(clause) if clause.len() > LONGEST_CLAUSE => Err(WhyAll::TooLong),
         clause @ (RowClause::Nobody | RowClause::Those(_)) => Ok(WantedRows {
             clause,
-            blockers: implied.blockers,
+            blockers: implied.blockers || columns.needs(Source::Waiters),
             processes: policy.actions().any(ends_the_process),
             groups: per.map(<[Column]>::to_vec).into_iter().collect(),
         }),
@@ -136,11 +136,19 @@ impl Selection {
     }
 
     /// The sessions that all of them together want; `None` if that is all sessions.
+    ///
+    /// Exemptions, readings and the journal also go by columns and resources that none of these policies names: a number of waiters, a
+    /// rate and a sum are as wrong there.
     #[must_use]
     pub(crate) fn wanted(&self, available: Columns, in_pdb: bool) -> Option<WantedRows> {
+        let columns = columns_needed::columns(&self.set);
+        let sums = in_pdb && columns_needed::resources(&self.set).contains(&Resource::Pga);
+        if sums || columns.needs(Source::Rate) {
+            return None;
+        }
         let none = WantedRows {
             clause: RowClause::Nobody,
-            blockers: false,
+            blockers: columns.needs(Source::Waiters),
             processes: false,
             groups: BTreeSet::new(),
         };
@@ -173,6 +181,8 @@ pub(crate) struct RowsNeeded {
     pub(crate) seats: Vec<(u32, u32)>,
     /// Whoever logged in since then.
     pub(crate) logins_since: Option<DateTime<Utc>>,
+    /// The time of the last snapshot. If the database's clock shows less, it was set back, and these are not who is needed.
+    pub(crate) after: Option<DateTime<Utc>>,
 }
 
 impl RowsNeeded {
@@ -183,6 +193,57 @@ impl RowsNeeded {
             selection: Arc::clone(selection),
             seats: memory.watched_seats().into_iter().collect(),
             logins_since: memory.refills.logins_since(),
+            after: memory.refills.last_snapshot(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::decide::in_force::{Arming, EffectiveLimits};
+    use crate::policy::check_files;
+    use crate::policy::model::Limits;
+
+    /// What the policies want in all, in a PDB or not; `None` is all sessions.
+    fn wanted(text: &str, in_pdb: bool) -> Option<WantedRows> {
+        let today = chrono::DateTime::UNIX_EPOCH.date_naive();
+        let loaded = check_files(&[("test.yaml".into(), text.as_bytes().to_vec())], today, chrono_tz::UTC);
+        let limits = EffectiveLimits::of(&Limits::default());
+        let set = loaded.set.expect(text).into();
+        let rules = DatabaseRules::of_policy_test("prod", Arming::Armed, limits, chrono_tz::UTC, set);
+        Selection::of(&rules).wanted(Column::ALL.iter().copied().collect(), in_pdb)
+    }
+
+    const IDLE: &str = "policies:\n  - {name: idle, when: idle > 4h, action: kill}\n";
+    const ELSEWHERE: &str = "  - {name: elsewhere, mode: \"off\", when: INACTIVE";
+
+    #[test]
+    fn what_exemptions_and_other_policies_use_is_read_too() {
+        let exempt = |when: &str| format!("exemptions: [{{when: {when}, reason: month end, owner: dwh}}]\n{IDLE}");
+        let elsewhere = |rest: &str| format!("{IDLE}{ELSEWHERE}{rest}, action: kill}}\n");
+        let waiters = |text: &str| wanted(text, false).expect("a part").blockers;
+        assert!(!waiters(IDLE) && !waiters(&exempt("username = APP")));
+        assert!(waiters(&exempt("blocking > 0")));
+        assert!(waiters(&elsewhere(", unless: blocking > 0")));
+        assert!(wanted(&exempt("cpu_rate > 50"), false).is_none());
+        assert!(wanted(&elsewhere(" and cpu_rate > 50"), false).is_none());
+        let pga = elsewhere(", while: pga above 1GB");
+        assert!(wanted(&pga, false).is_some() && wanted(&pga, true).is_none());
+    }
+
+    #[test]
+    fn who_is_blocked_is_read_wherever_a_policy_asks_who_blocks() {
+        for policy in [
+            "when: INACTIVE, unless: blocking > 0",
+            "when: INACTIVE and blocking = 0",
+            "when: INACTIVE and blocking is null",
+            "when: INACTIVE, order: blocking desc",
+            "when: BLOCKING",
+        ] {
+            let text = format!("policies:\n  - {{name: idle, {policy}, action: kill}}\n");
+            let wanted = wanted(&text, false).expect("a part");
+            assert!(wanted.blockers, "{policy}: {wanted}");
         }
     }
 }

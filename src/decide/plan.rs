@@ -286,10 +286,10 @@ fn escalations(
             standing,
         })
     };
+    // By key: rows come in any order, and who is first takes the budget.
     let followed = situation.following.iter();
-    let mut rows: Vec<usize> = followed.flat_map(|(key, _)| snapshot.rows_of(*key)).collect();
-    rows.sort_unstable();
-    rows.into_iter().filter_map(due).collect()
+    let rows = followed.flat_map(|(key, _)| snapshot.rows_of(*key));
+    rows.filter_map(due).collect()
 }
 
 fn entry(

@@ -286,6 +286,12 @@ impl Refills {
         self.awaited.iter().map(since).min()
     }
 
+    /// The time of the last snapshot.
+    #[must_use]
+    pub(crate) fn last_snapshot(&self) -> Option<DateTime<Utc>> {
+        self.last
+    }
+
     /// Finds sessions that came back among the logins of a snapshot. A login counts once, for each policy and mode for the session
     /// of its group that was ended first.
     pub(crate) fn observe(&mut self, snapshot: &Snapshot, now: DateTime<Utc>) -> Vec<Return> {

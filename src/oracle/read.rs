@@ -77,7 +77,7 @@ pub(crate) fn read_snapshot_telling(
     clock_came: &mut dyn FnMut(),
 ) -> Result<TakenSnapshot, Error> {
     let deadline = Deadline::begin(limit);
-    let all = AskedRows {
+    let all = SnapshotScope {
         scope,
         rows: None,
         limit,
@@ -95,7 +95,7 @@ pub(crate) fn read_snapshot_telling(
                 connection,
                 wanted,
                 &as_bytes,
-                AskedRows { limit: left, ..all },
+                SnapshotScope { limit: left, ..all },
                 clock_came,
             )
         }
@@ -114,7 +114,7 @@ pub(crate) fn read_selected(
     (rows, limit): ((&RowsNeeded, &WantedRows), Duration),
     clock_came: &mut dyn FnMut(),
 ) -> Result<TakenSnapshot, Error> {
-    let part = AskedRows {
+    let part = SnapshotScope {
         scope: Scope::All,
         rows: Some(rows),
         limit,
@@ -124,7 +124,7 @@ pub(crate) fn read_selected(
 
 /// What is read, and within which limit.
 #[derive(Clone, Copy)]
-struct AskedRows<'a> {
+struct SnapshotScope<'a> {
     scope: Scope,
     /// Of all sessions the part that is enough.
     rows: Option<(&'a RowsNeeded, &'a WantedRows)>,
@@ -135,7 +135,7 @@ fn read_once(
     connection: &mut dyn Connection,
     wanted: Columns,
     capabilities: &Capabilities,
-    AskedRows { scope, rows, limit }: AskedRows<'_>,
+    SnapshotScope { scope, rows, limit }: SnapshotScope<'_>,
     clock_came: &mut dyn FnMut(),
 ) -> Result<TakenSnapshot, Error> {
     let wanted = wanted.union(ALWAYS.into_iter().collect());
@@ -441,10 +441,16 @@ impl<'r> SnapshotReader<'r> {
 
     /// Adds the sessions of a query that are not there yet.
     fn fetch_sessions(&mut self, query: &Query, columns: &[Column], rows: &mut SessionRows) -> Result<(), Error> {
-        self.fetch(query, columns, |row| match rows.seen.note(row) {
-            true => rows.rows.push_row(row),
-            false => Ok(()),
-        })
+        let mut shown = HashSet::new();
+        self.fetch(query, columns, |row| {
+            shown.extend(rows.seen.instance(row));
+            match rows.seen.note(row) {
+                true => rows.rows.push_row(row),
+                false => Ok(()),
+            }
+        })?;
+        rows.seen.note_answers(shown);
+        Ok(())
     }
 
     /// Hands on the rows of a query of GV$SESSION, texts as texts whatever form they come in.

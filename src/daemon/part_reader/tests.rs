@@ -1,5 +1,10 @@
 //! Part or whole, against scripted answers: when which, and what a refused clause leads to.
 
+mod policies;
+mod tables;
+mod world;
+mod worlds;
+
 use std::time::Duration;
 
 use super::{FEW, PartReader};

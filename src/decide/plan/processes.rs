@@ -82,10 +82,13 @@ impl<'a> Processes<'a> {
             return says.then_some(SharedProcess::NotChecked(NotChecked::Unknown));
         };
         let served = self.served.get(&address).map_or(&[][..], Vec::as_slice);
-        let mut others = served.iter().copied().filter(|other| *other != row);
-        if let Some(too_many) = NotChecked::if_too_many(others.clone().count()) {
+        let mut others: Vec<usize> = served.iter().copied().filter(|other| *other != row).collect();
+        if let Some(too_many) = NotChecked::if_too_many(others.len()) {
             return Some(SharedProcess::NotChecked(too_many));
         }
+        // Rows come in any order, and the same session is to be named every time.
+        others.sort_by_key(|other| snapshot.key(*other));
+        let mut others = others.into_iter();
         others.find_map(|other| Some(SharedProcess::Stays(other, self.stays(other, policy, matched)?)))
     }
 

@@ -9,6 +9,7 @@ use crate::oracle::error::Error;
 use crate::oracle::probe::{WITH_CONTAINERS, id, number, text, time};
 use crate::oracle::read::{SnapshotReader, any_program};
 use crate::oracle::sql::{self, Address, Scope};
+use crate::session::census::kinds;
 use crate::session::column::{Column, Columns, Source};
 use crate::session::snapshot::{
     AccountRow, Joining, ParallelServer, ProcessRow, Snapshot, StatisticsRow, TempRow, TransactionRow,
@@ -34,7 +35,9 @@ impl SnapshotReader<'_> {
     pub(super) fn join_transactions(&mut self, joining: &mut Joining) -> Result<(), Error> {
         let block_size = self.capabilities.block_size;
         let sessions = joining.sessions();
-        if !(0..sessions.rows()).any(|row| sessions.text(row, Column::Taddr).is_some()) {
+        // One that TADDR does not show, as during an autonomous transaction, is found where somebody's is, also if he was only counted.
+        let is_shown = (0..sessions.rows()).any(|row| sessions.text(row, Column::Taddr).is_some());
+        if !is_shown && !kinds(sessions).any(|kind| kind.in_transaction) {
             joining.join_transactions(&[]);
             return Ok(());
         }
@@ -170,7 +173,8 @@ impl SnapshotReader<'_> {
     }
 
     /// GV$PX_SESSION is read if the number of a session's servers is wanted, or if some PROGRAM is that of a parallel server as Oracle
-    /// writes it, or may be a cut form of it, also where not all sessions were read. A session shows nothing of its servers, so all rows are read for that number.
+    /// writes it, or may be a cut form of it, also where not all sessions were read. A session shows nothing of its servers, so all rows
+    /// are read for that number.
     pub(super) fn join_parallel_servers(&mut self, joining: &mut Joining, wanted: Columns) -> Result<(), Error> {
         let counted = wanted.needs(Source::ParallelServers);
         let may_be_one = |program: &str| program.contains("(P") || is_unnamed_server_process(program);

@@ -11,6 +11,8 @@ use crate::session::snapshot::Cell;
 #[derive(Debug, Default)]
 pub(super) struct SeenRows {
     places: Places,
+    /// The instances that showed a row in each query so far.
+    pub(super) answered: Option<HashSet<u32>>,
     /// INST_ID and SID of each row.
     pub(super) seats: HashSet<(u32, u32)>,
     /// INST_ID and SID of those that somebody waits for.
@@ -49,6 +51,19 @@ impl SeenRows {
             places,
             ..SeenRows::default()
         }
+    }
+
+    /// INST_ID of a row.
+    pub(super) fn instance(&self, row: &[Cell<'_>]) -> Option<u32> {
+        id(row, self.places.inst_id?)
+    }
+
+    /// A query is over, in which these instances showed a row.
+    pub(super) fn note_answers(&mut self, shown: HashSet<u32>) {
+        self.answered = Some(match self.answered.take() {
+            Some(before) => &before & &shown,
+            None => shown,
+        });
     }
 
     /// Takes note of a row; false if its session was seen before.

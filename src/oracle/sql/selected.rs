@@ -24,7 +24,8 @@ const NEVER: &str = "9999-12-31 23:59:59";
 /// Adds to a query of GV$SESSION whom a clause selects: a condition over the columns of `s`.
 ///
 /// Whoever has no complete identity is always read, and so are daemons (by MODULE) and whoever logged in since a time. In a cluster
-/// every parallel server is, because those of this query show the clocks of other instances.
+/// every parallel server is, because those of this query show the clocks of other instances; the same words stand for PMON, by which each
+/// instance shows that it answers.
 #[must_use]
 pub(crate) fn selected(
     all: &Query,
@@ -52,28 +53,38 @@ pub(crate) fn selected(
     Query::new(all.of, sql, &all.columns).with(vec![Bind::Text(since)])
 }
 
-/// Adds to a query of GV$SESSION that it is about the sessions of these seats: INST_ID and SID, at most [`AT_ONCE`].
+/// Adds to a query of GV$SESSION that it is about the sessions of these seats: INST_ID and SID, at most [`AT_ONCE`]; in a cluster also
+/// about PMON of each instance, which shows that it answers.
 #[must_use]
-pub(crate) fn of_seats(all: &Query, seats: &[(u32, u32)]) -> Query {
+pub(crate) fn of_seats(all: &Query, seats: &[(u32, u32)], cluster: bool) -> Query {
     let values = |(inst_id, sid): &(u32, u32)| [Bind::Number((*inst_id).into()), Bind::Number((*sid).into())];
-    of_pairs(all, seats, "sid = :", "", values)
+    of_pairs(all, seats, ("sid = :", ""), cluster, values)
 }
 
 /// The same for the sessions of these processes: INST_ID and PADDR.
 #[must_use]
-pub(crate) fn of_processes(all: &Query, processes: &[(u32, String)]) -> Query {
+pub(crate) fn of_processes(all: &Query, processes: &[(u32, String)], cluster: bool) -> Query {
     let values = |(inst_id, paddr): &(u32, String)| [Bind::Number((*inst_id).into()), Bind::Text(paddr.clone())];
-    of_pairs(all, processes, "paddr = HEXTORAW(:", ")", values)
+    of_pairs(all, processes, ("paddr = HEXTORAW(:", ")"), cluster, values)
 }
 
-fn of_pairs<T>(all: &Query, pairs: &[T], second: &str, end: &str, values: impl Fn(&T) -> [Bind; 2]) -> Query {
+fn of_pairs<T>(
+    all: &Query,
+    pairs: &[T],
+    (second, end): (&str, &str),
+    cluster: bool,
+    values: impl Fn(&T) -> [Bind; 2],
+) -> Query {
     assert!(
         !pairs.is_empty() && pairs.len() <= AT_ONCE,
         "one query takes 1 to {AT_ONCE}"
     );
-    let terms: Vec<String> = (0..AT_ONCE)
+    let mut terms: Vec<String> = (0..AT_ONCE)
         .map(|at| format!("(inst_id = :{} AND {second}{}{end})", 2 * at + 1, 2 * at + 2))
         .collect();
+    if cluster {
+        terms.push(format!("RAWTOHEX(program) LIKE '%' || {} || '%'", hex("(PMON)")));
+    }
     let padded = (0..AT_ONCE).map(|at| &pairs[at.min(pairs.len() - 1)]);
     Query::new(
         all.of,
@@ -89,7 +100,7 @@ fn of_pairs<T>(all: &Query, pairs: &[T], second: &str, end: &str, values: impl F
 #[must_use]
 pub(crate) fn counts(has_con_id: bool) -> Query {
     let con_id = if has_con_id { "con_id" } else { "NULL" };
-    let mut idle = String::from("CASE WHEN status NOT IN ('INACTIVE', 'SNIPED') THEN NULL");
+    let mut idle = String::from("CASE WHEN status IS NULL OR status NOT IN ('INACTIVE', 'SNIPED') THEN NULL");
     for (class, below) in IDLE_BOUNDS.iter().enumerate() {
         write!(idle, " WHEN last_call_et < {below} THEN {class}").expect("a String takes any text");
     }
