@@ -85,6 +85,17 @@ pub(super) struct Struck {
     pub(super) fate: Fate,
 }
 
+impl Struck {
+    fn is_gone(&self, at: usize) -> bool {
+        match self.fate {
+            Fate::Goes => self.at < at,
+            // Its client learns of it at the next call.
+            Fate::Detached => self.at + 2 < at,
+            Fate::Lingers | Fate::LivesOn => false,
+        }
+    }
+}
+
 impl World {
     pub(super) fn time(&self, at: usize) -> i64 {
         START + self.moments[..=at].iter().map(|(step, _)| step).sum::<i64>()
@@ -104,9 +115,7 @@ impl World {
         let mut shown = Vec::new();
         for (number, person) in self.people.iter().enumerate() {
             let seat = (person.inst_id, person.sid);
-            let gone = struck
-                .iter()
-                .any(|one| one.person == number && one.at < at && matches!(one.fate, Fate::Goes));
+            let gone = struck.iter().any(|one| one.person == number && one.is_gone(at));
             let lives = (person.lives.0..person.lives.1).contains(&at);
             if lives && !gone && person.inst_id <= self.instances && !seats.contains(&seat) {
                 seats.push(seat);
