@@ -62,7 +62,7 @@ const POLICIES: [(&str, usize); 7] = [
     (
         "
   - {name: idle, mode: enforce, when: INACTIVE longer than 4h and not background, action: kill}
-  - {name: tools, mode: dry-run, when: idle > 1h and program like 'sqldev%', unless: username = SYS, action: kill immediate}",
+  - {name: tools, mode: dry-run, when: idle > 1h and program like 'sqldev%', unless: \"username in (SYS, 'O''Neil', 'A:1', 'B?', '--', '&C')\", action: kill immediate}",
         10,
     ),
     (
