@@ -354,6 +354,7 @@ impl DatabaseLoop {
         self.polling = Polling::Idle;
         self.backoff.reset();
         self.look_who_leads();
+        self.begin_a_term(polled.began);
         self.remember_own(polled.capabilities.own);
         let Some(now) = polled.snapshot.utc() else {
             return self.miss_the_clock();
@@ -446,10 +447,14 @@ impl DatabaseLoop {
             return;
         }
         self.revoke(CHANGED);
-        if self.lead.term().is_some() {
+        self.anew |= self.lead.term().is_some();
+    }
+
+    /// With the first snapshot of a term, what earlier ones have shown counts no longer.
+    fn begin_a_term(&mut self, began: Monotonic) {
+        if self.lead.begins_with(self.settings.leader.as_ref(), began) {
             self.memory.begin_anew();
             self.last_began = None;
-            self.anew = true;
         }
     }
 

@@ -16,11 +16,15 @@ use orareaper::decide::outcome::Outcome;
 use orareaper::decide::verify::Proof;
 use orareaper::journal;
 use orareaper::oracle::Error;
+use orareaper::policy::model::Action;
+use orareaper::session::SessionKey;
 
 use super::base::Key;
-use super::memory::{Begun, LostIntent, Told};
+use super::judge::Rank;
+use super::memory::{Beginning, Begun, LostIntent, Told};
 use super::operators::{BY_HAND, ordered_by};
 use super::part::{Part, key_of};
+use super::rules::Rule;
 use super::stage::{Stage, Who};
 
 /// Holds what the daemon says against the truth, and passes it on to the daemon's own watcher.
@@ -57,7 +61,26 @@ impl Spy {
             // None of an earlier cycle, nor of this one, may be acted on any more.
             judge.saw_pause[self.entry] = memory.cycles() + 1;
         }
+        let term = entry.leader.and_then(|lock| base.term(lock));
+        if let Some(term) = term.filter(|term| term.owner == Some(stage.daemon())) {
+            let began = |at: Beginning| at.asked > term.began;
+            let before = memory.newest_cycle().map(|(_, before)| before);
+            if memory.newest().is_some_and(began) && !before.is_some_and(began) {
+                memory.leads_anew();
+            }
+        }
         memory.cycle(self.entry, &entry.rules, entry.poll, &judge.sent);
+        if stage.setting.has_leader() {
+            let is_gone = |key: SessionKey| match snapshot.find(key) {
+                Some(row) => snapshot.is_killed(row),
+                None => snapshot.shows(key),
+            };
+            memory.stands_by(is_gone, would_end(view, &entry.rules));
+            judge.ranks[self.entry] = Rank {
+                leads: view.leads,
+                standstill: view.standstill.map(ToString::to_string),
+            };
+        }
         // A first action is also one that was sent before, and nobody knows whether it was carried out.
         let acted = |policy: &str, key: Key| {
             let lies = base.find(key).is_some_and(|session| session.mark.is_some());
@@ -102,6 +125,25 @@ impl Spy {
             panic!("{why}: {entry:?}");
         }
     }
+}
+
+/// Whom a daemon shows that it would end, if it did not stand by.
+fn would_end(view: &CycleView<'_>, rules: &[Rule]) -> Vec<(String, SessionKey)> {
+    if view.leads != Some(false) {
+        return Vec::new();
+    }
+    let decisions = view.cycle.ruling.decisions.iter();
+    let would = decisions.filter(|decision| {
+        let rule = &rules[decision.policy];
+        let ends = !matches!(decision.action, Action::CancelSql | Action::Report);
+        rule.enforces && ends && format!("{:?}", decision.why).contains("StandsBy(")
+    });
+    would
+        .filter_map(|decision| {
+            let key = view.polled.snapshot.key(decision.row)?;
+            Some((rules[decision.policy].name.clone(), key))
+        })
+        .collect()
 }
 
 impl Watcher for Spy {

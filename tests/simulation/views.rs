@@ -186,7 +186,21 @@ impl Asking<'_> {
             Some(Bind::Number(number)) => u32::try_from(*number).expect("an id"),
             _ => panic!("no number: {query:?}"),
         };
-        if sql.contains("COUNT(*)") {
+        if sql.contains("status <> 'KILLED'") {
+            let asked: Vec<(u32, u32, u32)> = (0..query.binds.len())
+                .step_by(4)
+                .map(|at| (number(at), number(at + 1), number(at + 2)))
+                .collect();
+            let lives = |session: &&Session| {
+                let Key { inst, sid, serial, .. } = session.key;
+                session.mark.is_none() && asked.contains(&(inst, sid, serial))
+            };
+            for Session { key, .. } in self.sessions().filter(lives) {
+                let ids = [key.inst, key.sid, key.serial].map(|id| Cell::Number(id.into()));
+                let [inst, sid, serial] = ids;
+                row(sink, &[inst, sid, serial, Cell::Time(time(key.logon))]);
+            }
+        } else if sql.contains("COUNT(*)") {
             let count = self.sessions().filter(|session| session.key.inst == number(0)).count();
             row(sink, &[Cell::Number(i64::try_from(count).expect("few"))]);
         } else if sql.contains("SYSDATE") {
