@@ -42,7 +42,7 @@ use crate::daemon::pause::Pause;
 use crate::daemon::siblings::Kin;
 use crate::daemon::standby::{ConnectionState, Needed, Standby};
 use crate::decide::clocks::{ClockStep, HostTime};
-use crate::decide::cycle::{Cycle, CycleInput, Memory, cycle};
+use crate::decide::cycle::{CycleInput, Memory, cycle};
 use crate::decide::going::going;
 use crate::decide::in_force::{Absent, DatabaseRules, GAP, Here, Rhythm};
 use crate::decide::ledger::later;
@@ -52,7 +52,6 @@ use crate::oracle::capabilities::Capabilities;
 use crate::oracle::identity::DatabaseIdentity;
 use crate::oracle::{Class, Error};
 use crate::session::SessionKey;
-use crate::session::snapshot::Snapshot;
 
 pub use view::CycleView;
 pub use workers::StartWorker;
@@ -391,8 +390,10 @@ impl DatabaseLoop {
             standstill: for_policies.as_ref(),
             assume_held: false,
         };
+        self.lead
+            .watch_the_other(&polled.snapshot, now, &mut self.memory.ledger);
         let mut cycle = cycle(&mut self.memory, &polled.snapshot, polled.readings.clone(), &input);
-        self.watch_the_other(&cycle, &polled.snapshot, now);
+        self.lead.note_whom(&cycle, &polled.snapshot, &rules.set().policies);
         self.pace(polled.began, polled.took);
         self.last_cycle = Some(now);
         let deciding_took = self.clock.now().since(began);
@@ -456,12 +457,6 @@ impl DatabaseLoop {
             self.memory.begin_anew();
             self.last_began = None;
         }
-    }
-
-    fn watch_the_other(&mut self, cycle: &Cycle, snapshot: &Snapshot, now: DateTime<Utc>) {
-        let policies = &self.rules.set().policies;
-        let ledger = &mut self.memory.ledger;
-        self.lead.watch_the_other(cycle, snapshot, now, policies, ledger);
     }
 
     /// Whether connections to act on are needed although no policy acts: the lock is held by one of them.

@@ -66,15 +66,9 @@ impl Lead {
         self.would.iter().map(|(key, _)| *key)
     }
 
-    /// Enters what this snapshot shows the other daemon to have done, and takes note of whom this daemon would act on.
-    pub(super) fn watch_the_other(
-        &mut self,
-        cycle: &Cycle,
-        snapshot: &Snapshot,
-        now: DateTime<Utc>,
-        policies: &[Policy],
-        ledger: &mut Ledger,
-    ) {
+    /// Enters what this snapshot shows the other daemon to have done, before anything is decided on it: it may be the first on which this
+    /// daemon acts.
+    pub(super) fn watch_the_other(&mut self, snapshot: &Snapshot, now: DateTime<Utc>, ledger: &mut Ledger) {
         for (key, policy) in std::mem::take(&mut self.would) {
             let row = snapshot.find(key);
             let is_killed = row.is_some_and(|row| snapshot.is_killed(row));
@@ -88,6 +82,10 @@ impl Lead {
                 });
             }
         }
+    }
+
+    /// Takes note of whom this daemon would act on.
+    pub(super) fn note_whom(&mut self, cycle: &Cycle, snapshot: &Snapshot, policies: &[Policy]) {
         let stands_by = |why: &Why| matches!(why, Why::Deferred(Obstacle::Standstill(Standstill::StandsBy(_))));
         let would = cycle.ruling.decisions.iter().filter(|decision| {
             let ends = decision.action.ends_session() && decision.mode == RunMode::Enforce;
