@@ -272,8 +272,8 @@ impl Stage {
         if !self.setting.has_leader() || self.is_calm() {
             return;
         }
-        let stops = self.one_in(40);
-        if !stops && !self.one_in(6) {
+        let stops = self.one_in(160);
+        if !stops && !self.one_in(15) {
             return;
         }
         let others = self.others_at_rest();
@@ -404,7 +404,7 @@ impl Stage {
     pub(crate) fn trouble_leaders(&self) {
         let poll = self.setting.entries[0].says[0].poll;
         let seconds = self.chance().some(1, 10 * poll);
-        let what = self.chance().between(0, 11);
+        let what = self.chance().between(0, 29);
         match what {
             0 if self.runs() => {
                 self.trace(|| format!("stops for {seconds} s"));
@@ -434,7 +434,7 @@ impl Stage {
         }
     }
 
-    /// A DBA, or a limit on idle sessions, ends a session of a daemon: one that holds a lock, if there is one.
+    /// A DBA, or a limit on idle sessions, ends a session of a daemon: one that holds a lock, if there is one. Or it loses the lock.
     fn somebody_ends_a_session_of(&self, host: Option<usize>) {
         let (mut bases, mut chance) = (self.bases(), self.chance());
         let at = usize::try_from(chance.between(0, bases.len() as u64 - 1)).expect("few");
@@ -449,10 +449,11 @@ impl Stage {
             return;
         }
         let key = *chance.pick(&keys);
-        if chance.one_in(2) {
-            base.log_off(key);
-        } else {
-            base.killed_by_somebody(key);
+        match chance.between(0, 2) {
+            0 => base.log_off(key),
+            1 => base.killed_by_somebody(key),
+            // Nothing says that it cannot happen.
+            _ => base.robs(key),
         }
     }
 

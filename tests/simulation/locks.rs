@@ -4,7 +4,7 @@
 //! that hold it until the next one do so in this term. A term belongs to the daemon whose session began it. Where a session gets a lock
 //! in shared mode that nobody holds, a term begins that is nobody's.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::base::{Base, Key};
 
@@ -49,6 +49,8 @@ pub(crate) struct Locks {
     begun: usize,
     /// Whose the sessions of daemons are.
     daemons: BTreeMap<Key, Daemon>,
+    /// Sessions that lost a lock and live on.
+    robbed: BTreeSet<Key>,
     /// Sessions whose clients are gone, which the database notices later.
     pub(crate) ghosts: Vec<(i64, Key)>,
 }
@@ -71,6 +73,18 @@ impl Base {
     /// Whether its client is gone.
     pub(crate) fn is_ghost(&self, session: Key) -> bool {
         self.locks.ghosts.iter().any(|(_, ghost)| *ghost == session)
+    }
+
+    /// A session loses its locks and lives on.
+    pub(crate) fn robs(&mut self, session: Key) {
+        self.locks.holders.retain(|holder| holder.session != session);
+        self.locks.robbed.insert(session);
+    }
+
+    /// Whether it lives, and has lost no lock: one that has vouches for nobody.
+    pub(crate) fn vouches(&self, session: Key) -> bool {
+        let lives = self.find(session).is_some_and(|session| session.mark.is_none());
+        lives && !self.locks.robbed.contains(&session)
     }
 
     /// Those who hold a lock now.

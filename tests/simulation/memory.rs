@@ -289,6 +289,12 @@ impl EntryMemory {
         self.by_others.clear();
     }
 
+    /// Whether the newest snapshot is the first that was asked for after this time.
+    pub(crate) fn is_first_of(&self, term: i64) -> bool {
+        let before = self.snapshots.last();
+        self.began.is_some_and(|newest| newest.asked > term) && before.is_none_or(|before| before.asked <= term)
+    }
+
     /// A term of its lead has begun: conditions have held, and gates been open, for no longer than that.
     pub(crate) fn leads_anew(&mut self) {
         self.holds.clear();

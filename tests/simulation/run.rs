@@ -115,6 +115,8 @@ impl Run {
 
     /// Everything that goes wrong, for so many turns; then nothing more, until whoever has to go is gone.
     pub(crate) fn play(mut self, turns: usize) -> Summary {
+        // A daemon that takes over needs some turns to get to work.
+        let turns = if self.hosts.len() > 1 { turns * 3 / 2 } else { turns };
         for _ in 0..turns {
             self.turn();
         }
