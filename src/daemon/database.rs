@@ -390,8 +390,7 @@ impl DatabaseLoop {
             standstill: for_policies.as_ref(),
             assume_held: false,
         };
-        self.lead
-            .watch_the_other(&polled.snapshot, now, &mut self.memory.ledger);
+        self.watch_the_other(polled, now);
         let mut cycle = cycle(&mut self.memory, &polled.snapshot, polled.readings.clone(), &input);
         self.lead.note_whom(&cycle, &polled.snapshot, &rules.set().policies);
         self.pace(polled.began, polled.took);
@@ -457,6 +456,11 @@ impl DatabaseLoop {
             self.memory.begin_anew();
             self.last_began = None;
         }
+    }
+
+    fn watch_the_other(&mut self, polled: &Polled, now: DateTime<Utc>) {
+        let ledger = &mut self.memory.ledger;
+        self.lead.watch_the_other(&polled.snapshot, now, ledger);
     }
 
     /// Whether connections to act on are needed although no policy acts: the lock is held by one of them.
