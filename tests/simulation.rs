@@ -8,8 +8,10 @@
 //! - `base`, `groups`, `views`, `statements`, `faults`, `connection`: the simulated database, and connections to it behind the daemon's traits.
 //! - `setting`, `rules`: what a seed draws.
 //! - `stage`, `part`, `run`: the daemon's own poller, actors, loops, journal and switch, and the order of their turns.
+//! - `hosts`, `locks`: several daemons on one database, of which one leads by a lock, and the lock.
 //! - `accounts`: passwords that change, in the database and in files.
 //! - `operators`: who orders a session's end by hand.
+//! - `leads`: who leads, at the moment at which the database carries a statement out.
 //! - `spy`, `judge`, `memory`: each statement, at the moment it is sent, against the database's own state.
 //! - `threads`: the same with the daemon's threads, over the wire, for a few seeds.
 //!
@@ -22,8 +24,12 @@ pub(crate) mod chance;
 mod connection;
 mod faults;
 mod groups;
+mod hosts;
 mod judge;
 mod judge_tests;
+mod leads;
+mod leads_tests;
+mod locks;
 mod memory;
 mod operators;
 mod part;

@@ -34,6 +34,7 @@ pub(crate) struct Door<'a> {
     connection: &'a mut dyn ActingConnection,
     permission: &'a dyn Permission,
     fence: Option<LeaderLock>,
+    was_fenced_off: bool,
 }
 
 /// What came of a last step.
@@ -62,7 +63,14 @@ impl<'a> Door<'a> {
             connection,
             permission,
             fence,
+            was_fenced_off: false,
         }
+    }
+
+    /// Whether a statement was not carried out because its session did not hold the lock. Having been asked for it, the session may hold
+    /// it now, beside those of another daemon: it has to be closed.
+    pub(crate) const fn was_fenced_off(&self) -> bool {
+        self.was_fenced_off
     }
 
     /// To look again.
@@ -87,6 +95,7 @@ impl<'a> Door<'a> {
                 let text = statement.text().to_owned();
                 match self.connection.send(statement, self.fence, limit) {
                     Ok(answer) if self.fence.is_some() && was_stopped(&answer) => {
+                        self.was_fenced_off = true;
                         DoorAnswer::Stopped(Outcome::Revoked, LOST.to_owned())
                     }
                     answer => DoorAnswer::Sent(text, answer),

@@ -423,10 +423,14 @@ impl Actor {
             None => carry_out(warrant, &seen, &mut hands, recorder),
             Some(told) => carry_out(warrant, &seen, &mut hands, &mut TellsOperator { inner: recorder, told }),
         };
+        let was_fenced_off = hands.door.was_fenced_off();
         drop(permission);
-        let broken = link.connection.ping(self.reach.call_limit).is_err();
-        if broken {
-            self.links.remove(&place);
+        let broken = !was_fenced_off && link.connection.ping(self.reach.call_limit).is_err();
+        if (broken || was_fenced_off)
+            && let Some(link) = self.links.remove(&place)
+            && was_fenced_off
+        {
+            link.connection.close(Duration::ZERO);
         }
         done.map_err(|error| Acted::JournalFailed(error.to_string()))
     }

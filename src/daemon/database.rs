@@ -42,7 +42,7 @@ use crate::daemon::pause::Pause;
 use crate::daemon::siblings::Kin;
 use crate::daemon::standby::{ConnectionState, Needed, Standby};
 use crate::decide::clocks::{ClockStep, HostTime};
-use crate::decide::cycle::{Cycle, CycleInput, Memory, cycle};
+use crate::decide::cycle::{CycleInput, Memory, cycle};
 use crate::decide::going::going;
 use crate::decide::in_force::{Absent, DatabaseRules, GAP, Here, Rhythm};
 use crate::decide::ledger::later;
@@ -52,7 +52,6 @@ use crate::oracle::capabilities::Capabilities;
 use crate::oracle::identity::DatabaseIdentity;
 use crate::oracle::{Class, Error};
 use crate::session::SessionKey;
-use crate::session::snapshot::Snapshot;
 
 pub use view::CycleView;
 pub use workers::StartWorker;
@@ -354,6 +353,7 @@ impl DatabaseLoop {
         self.polling = Polling::Idle;
         self.backoff.reset();
         self.look_who_leads();
+        self.begin_a_term(polled.began);
         self.remember_own(polled.capabilities.own);
         let Some(now) = polled.snapshot.utc() else {
             return self.miss_the_clock();
@@ -390,8 +390,9 @@ impl DatabaseLoop {
             standstill: for_policies.as_ref(),
             assume_held: false,
         };
+        self.watch_the_other(polled, now);
         let mut cycle = cycle(&mut self.memory, &polled.snapshot, polled.readings.clone(), &input);
-        self.watch_the_other(&cycle, &polled.snapshot, now);
+        self.lead.note_whom(&cycle, &polled.snapshot, &rules.set().policies);
         self.pace(polled.began, polled.took);
         self.last_cycle = Some(now);
         let deciding_took = self.clock.now().since(began);
@@ -446,17 +447,20 @@ impl DatabaseLoop {
             return;
         }
         self.revoke(CHANGED);
-        if self.lead.term().is_some() {
+        self.anew |= self.lead.term().is_some();
+    }
+
+    /// With the first snapshot of a term, what earlier ones have shown counts no longer.
+    fn begin_a_term(&mut self, began: Monotonic) {
+        if self.lead.begins_with(self.settings.leader.as_ref(), began) {
             self.memory.begin_anew();
             self.last_began = None;
-            self.anew = true;
         }
     }
 
-    fn watch_the_other(&mut self, cycle: &Cycle, snapshot: &Snapshot, now: DateTime<Utc>) {
-        let policies = &self.rules.set().policies;
+    fn watch_the_other(&mut self, polled: &Polled, now: DateTime<Utc>) {
         let ledger = &mut self.memory.ledger;
-        self.lead.watch_the_other(cycle, snapshot, now, policies, ledger);
+        self.lead.watch_the_other(&polled.snapshot, now, ledger);
     }
 
     /// Whether connections to act on are needed although no policy acts: the lock is held by one of them.

@@ -124,3 +124,11 @@ impl Leader {
         }
     }
 }
+
+#[cfg(test)]
+impl Leader {
+    /// As if this session had got the lock alone then.
+    pub(crate) fn has_got(&self, session: SessionKey, at: Duration) {
+        self.known().answered(session, LockCall::Begin, LockAnswer::Got, at);
+    }
+}

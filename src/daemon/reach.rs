@@ -36,23 +36,23 @@ pub struct Reach {
 /// How to reach a database; a reload may change it while the threads run. Address and account never change: an entry with others
 /// gets threads of its own.
 #[derive(Clone, Debug)]
-pub(crate) struct SharedReach(Arc<Mutex<Reach>>);
+pub struct SharedReach(Arc<Mutex<Reach>>);
 
 impl SharedReach {
     /// With its first value.
     #[must_use]
-    pub(crate) fn new(reach: Reach) -> SharedReach {
+    pub fn new(reach: Reach) -> SharedReach {
         SharedReach(Arc::new(Mutex::new(reach)))
     }
 
     /// The current value.
     #[must_use]
-    pub(crate) fn now(&self) -> Reach {
+    pub fn now(&self) -> Reach {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Replaces the value. Who holds a lock stays known if the lock stays the same.
-    pub(crate) fn change(&self, mut reach: Reach) {
+    pub fn change(&self, mut reach: Reach) {
         let mut now = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         reach.leader = reach.leader.map(|leader| leader.or_before(now.leader.as_ref()));
         *now = reach;

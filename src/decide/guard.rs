@@ -145,7 +145,7 @@ pub struct Decision {
     /// The session's row in the snapshot.
     pub row: usize,
     /// The action: the policy's own, or a later rung of its ladder.
-    pub(crate) action: Action,
+    pub action: Action,
     /// Why, which says what was decided.
     pub why: Why,
 }

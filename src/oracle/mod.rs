@@ -454,6 +454,14 @@ impl fmt::Display for LeaderLock {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LockQuestion(Wording);
 
+impl LockQuestion {
+    /// Its words.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        self.0.text()
+    }
+}
+
 /// Makes connections in the place of the drivers: to a database that is simulated in this process.
 pub trait Connector: Send + Sync + fmt::Debug {
     /// Connects to read.

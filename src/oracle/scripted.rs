@@ -18,6 +18,9 @@ pub(crate) struct Scripted {
     pub(crate) asked: Vec<Query>,
     /// What a statement is answered with; without it none may be sent.
     pub(crate) says: Option<Result<BlockAnswer, Error>>,
+    /// The lock that its statements are fenced by, and whether one was not carried out for it.
+    pub(crate) fence: Option<LeaderLock>,
+    pub(crate) was_fenced_off: bool,
     /// The limits of the statements that were sent.
     pub(crate) sent: Vec<Duration>,
     /// What happens meanwhile when a view is queried for the second time.
@@ -45,6 +48,8 @@ impl Scripted {
             answers,
             asked: Vec::new(),
             says: None,
+            fence: None,
+            was_fenced_off: false,
             sent: Vec::new(),
             meanwhile: None,
         }

@@ -177,7 +177,7 @@ impl Snapshot {
 
     /// Whether it shows if this session is there: its instance was read, and it was asked for.
     #[must_use]
-    pub(crate) fn shows(&self, key: SessionKey) -> bool {
+    pub fn shows(&self, key: SessionKey) -> bool {
         let asked_for = |part: &Arc<PartOfSessions>| part.seats.contains(&(key.inst_id, key.sid));
         self.is_complete(key.inst_id) && self.part.as_ref().is_none_or(asked_for)
     }
@@ -265,7 +265,7 @@ impl Snapshot {
 
     /// Whether its STATUS is known to be KILLED.
     #[must_use]
-    pub(crate) fn is_killed(&self, row: usize) -> bool {
+    pub fn is_killed(&self, row: usize) -> bool {
         self.text(row, Column::Status) == Some(KILLED)
     }
 

@@ -5,6 +5,7 @@
 
 use super::chance::Chance;
 use super::groups::{GROUPS, Habit, group_named};
+use super::locks::Locks;
 
 /// True time begins here, at midnight: 2026-11-23T00:00:00Z, a Monday.
 pub(crate) const MIDNIGHT: i64 = 20_780 * 86_400;
@@ -199,6 +200,7 @@ pub(crate) struct Base {
     pub(crate) endings: Endings,
     /// Calls of the guard package that were let through, when.
     pub(crate) guarded: Vec<i64>,
+    pub(crate) locks: Locks,
     chance: Chance,
     next_serial: u32,
     logins: Vec<(i64, usize, u32)>,
@@ -222,6 +224,7 @@ impl Base {
             offset: 0,
             endings,
             guarded: Vec::new(),
+            locks: Locks::default(),
             chance,
             next_serial: 100,
             logins: Vec::new(),
@@ -347,7 +350,8 @@ impl Base {
         };
         let sessions = self.sessions.iter().map(of_session);
         let logins = self.logins.iter().map(|(at, ..)| *at);
-        sessions.chain(logins).filter(|at| *at != i64::MAX).min()
+        let all = sessions.chain(logins).chain(self.next_noticed());
+        all.filter(|at| *at != i64::MAX).min()
     }
 
     fn settle(&mut self) {
@@ -375,6 +379,7 @@ impl Base {
         }
         self.sessions
             .retain(|session| session.mark.is_none_or(|mark| mark.gone > now));
+        self.notice_the_gone(false);
         let due: Vec<(i64, usize, u32)> = self.logins.extract_if(.., |(at, ..)| *at <= now).collect();
         for (_, group, inst) in due {
             self.log_in(inst, Some(group));

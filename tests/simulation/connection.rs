@@ -15,9 +15,13 @@ use orareaper::oracle::{
 use super::base::{Effect, Key};
 use super::faults::Strike;
 use super::judge::Read;
+use super::locks::HELD;
 use super::stage::{Stage, Who};
 use super::statements::{Asked, guard_answer, parse};
 use super::views::{Asking, begins_snapshot, sessions_read};
+
+/// What a fenced statement is answered whose session does not hold the lock.
+const FENCED_OFF: u32 = 20_999;
 
 /// Connects an entry of the configuration.
 #[derive(Clone)]
@@ -50,6 +54,9 @@ impl ToBase {
         let attempt = stage.tries_password(self.entry);
         stage.meanwhile();
         let (base, wanted) = stage.place(&target.connect);
+        if stage.is_cut_off() {
+            return Err(Error::from_database(Phase::Connect, tried, Some(12170), "simulated"));
+        }
         if let Some(Strike::Error(code)) = stage.strike(base, "CONNECT") {
             return Err(Error::from_database(Phase::Connect, tried, Some(code), "simulated"));
         }
@@ -69,6 +76,7 @@ impl ToBase {
             return Err(Error::from_database(Phase::Connect, tried, Some(1017), "simulated"));
         }
         let own = bases[base].log_in(inst, None).expect("it is up");
+        bases[base].belongs(own, stage.daemon());
         drop(bases);
         Ok(ToSession {
             stage,
@@ -101,9 +109,32 @@ impl ToSession {
         let error = Error::from_database(Phase::Call, tried, Some(code), "simulated");
         self.lost = error.class.costs_the_connection();
         if self.lost {
-            self.stage.bases()[self.base].log_off(self.own);
+            self.stage.leaves(self.base, self.own);
         }
         error
+    }
+
+    /// Why the database does not answer over this connection any more, if so.
+    fn is_gone(&mut self, what: &str, limit: Duration) -> Option<Error> {
+        if self.stage.is_cut_off() {
+            if self.stage.one_in(2) {
+                self.stage.pass(limit);
+            }
+            return Some(self.failed(what, 3113));
+        }
+        let mark = self.stage.bases()[self.base]
+            .find(self.own)
+            .map(|session| session.mark.is_some());
+        match mark {
+            // Its instance left, or somebody ended it.
+            None => Some(self.failed(what, 3113)),
+            Some(true) => {
+                self.lost = true;
+                let error = Error::from_database(Phase::Call, what, Some(28), "simulated");
+                Some(error)
+            }
+            Some(false) => None,
+        }
     }
 
     /// What a call meets before the database looks at it; an error ends it.
@@ -125,11 +156,10 @@ impl ToSession {
             Some(Strike::Leave(inst)) => self.stage.bases()[self.base].leave(inst),
             _ => {}
         }
-        if self.stage.bases()[self.base].find(self.own).is_none() {
-            // Its instance left, or somebody ended it.
-            return Err(self.failed(what, 3113));
+        match self.is_gone(what, limit) {
+            Some(error) => Err(error),
+            None => Ok(strike),
         }
-        Ok(strike)
     }
 
     fn who(&self) -> Who {
@@ -142,6 +172,13 @@ impl ToSession {
     /// Sends a statement and waits for its end; `None` where there is no answer.
     fn run(&mut self, asked: &Asked, limit: Duration) -> Result<BlockAnswer, Error> {
         const TRIED: &str = "run a statement";
+        if !self.lost && self.stage.delays_statement() {
+            self.stage.pass(limit);
+            let claim = self.stage.judge().claim(self.who(), self.own, asked);
+            self.stage.arrives_late(self.base, self.own, asked, claim);
+            self.lost = true;
+            return Err(Error::from_database(Phase::Call, TRIED, Some(3156), "simulated"));
+        }
         let strike = self.begin("ALTER SYSTEM", limit)?;
         self.stage.may_crash(3);
         let told = |code: u32| BlockAnswer {
@@ -155,9 +192,19 @@ impl ToSession {
         if let Some(Strike::Answer(code)) = strike {
             return Ok(told(code));
         }
+        let claim = self.stage.judge().claim(self.who(), self.own, asked);
         let effect = {
             let mut bases = self.stage.bases();
             let base = &mut bases[self.base];
+            if let Some(claim) = claim {
+                if base.request(self.own, claim.lock, false) != HELD {
+                    return Ok(told(FENCED_OFF));
+                }
+                if let Err(why) = claim.check(base) {
+                    drop(bases);
+                    self.stage.fails(&format!("{why}: {asked:?}"));
+                }
+            }
             let victim = base
                 .on_seat(asked.seat.0, asked.seat.1, asked.seat.2)
                 .map(|session| session.key);
@@ -261,24 +308,48 @@ impl Connection for ToSession {
 
 impl ActingConnection for ToSession {
     fn send(&mut self, statement: Statement, fence: Option<LeaderLock>, limit: Duration) -> Result<BlockAnswer, Error> {
-        assert_eq!(fence, None, "no entry has a leader: tests/leader.rs is about those");
-        let asked = parse(statement.text(), self.own.inst);
+        let fence = fence.map(|LeaderLock(lock)| lock);
+        let asked = Asked {
+            fence,
+            ..parse(statement.text(), self.own.inst)
+        };
         let who = self.who();
         let stage = Arc::clone(&self.stage);
         stage.sends(who, self.base, &asked, limit);
         let answer = self.run(&asked, limit);
         let told = answer.as_ref().ok().map(|answer| answer.code);
-        stage.judge().told(who, told);
+        if told == Some(FENCED_OFF) && fence.is_some() {
+            stage.fenced_off(who);
+        } else {
+            stage.judge().told(who, told);
+        }
         answer
     }
 
-    fn ask(&mut self, question: &LockQuestion, _: Duration) -> Result<BlockAnswer, Error> {
-        panic!("no entry has a leader, and somebody asked {question:?}")
+    fn ask(&mut self, question: &LockQuestion, limit: Duration) -> Result<BlockAnswer, Error> {
+        assert!(self.stage.setting.has_leader(), "nobody leads, and {question:?}");
+        let strike = self.begin("DBMS_LOCK", limit)?;
+        if let Some(Strike::Answer(code)) = strike {
+            // The grant is gone, and PL/SQL does not compile.
+            let message = format!("ORA-{code:05}: simulated: DBMS_LOCK");
+            return Ok(BlockAnswer { code, message });
+        }
+        let code = self.stage.bases()[self.base].asked_for_lock(self.own, question.text());
+        self.stage
+            .trace(|| format!("{:?} is answered {code} to {}", self.own, question.text()));
+        self.stage.meanwhile();
+        if strike == Some(Strike::CutAfter) {
+            return Err(self.failed("DBMS_LOCK", 3113));
+        }
+        let message = String::new();
+        Ok(BlockAnswer { code, message })
     }
 }
 
 impl Drop for ToSession {
     fn drop(&mut self) {
-        self.stage.bases()[self.base].log_off(self.own);
+        if !self.lost {
+            self.stage.ends(self.base, self.own);
+        }
     }
 }

@@ -78,6 +78,24 @@ impl Faults {
         *self = Faults::default();
     }
 
+    /// Arms one for the questions about the lock by which one of several daemons leads.
+    pub(crate) fn arm_lock(&mut self, chance: &mut Chance) {
+        let strike = match chance.between(0, 6) {
+            0 => Strike::Cut,
+            1 | 2 => Strike::CutAfter,
+            3 => Strike::Hang,
+            4 => Strike::Slow(chance.between(1, 400)),
+            5 => Strike::Error(*chance.pick(ERRORS)),
+            _ => Strike::Answer(6550),
+        };
+        self.armed.push(Armed {
+            what: "DBMS_LOCK",
+            skips: chance.between(0, 4),
+            times: chance.between(1, 3),
+            strike,
+        });
+    }
+
     /// Arms one more.
     pub(crate) fn arm(&mut self, chance: &mut Chance, instances: u32) {
         let inst = u32::try_from(chance.between(1, u64::from(instances))).expect("small");

@@ -10,6 +10,7 @@ use orareaper::decide::outcome::Outcome;
 
 use super::base::{Base, Clause, Key};
 use super::groups::GROUPS;
+use super::leads::Claim;
 use super::memory::{Begun, EntryMemory, LostIntent, OtherBudget, Sent, Told, clients};
 use super::operators::Ordered;
 use super::rules::Rule;
@@ -30,6 +31,8 @@ pub(crate) struct Entry {
     pub(crate) blackout: Option<(i64, i64)>,
     pub(crate) poll: i64,
     pub(crate) package: bool,
+    /// The lock by which one of several daemons leads.
+    pub(crate) leader: Option<u32>,
 }
 
 /// The limits of all policies of an entry together.
@@ -78,6 +81,16 @@ pub(crate) struct Judge {
     pub(crate) unsent: Vec<LostIntent>,
     /// Every order that was given by hand.
     pub(crate) orders: Vec<Ordered>,
+    /// Whether each entry leads, as far as its daemon knew in its newest cycle.
+    pub(crate) ranks: Vec<Rank>,
+}
+
+/// Whether a daemon leads, by its own word.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Rank {
+    pub(crate) leads: Option<bool>,
+    /// Why nothing was permitted, if so.
+    pub(crate) standstill: Option<String>,
 }
 
 /// A database at which no statement gets through is left alone for so long.
@@ -190,6 +203,44 @@ impl Judge {
         sent.told = code.map_or(Told::Nothing, Told::of);
     }
 
+    /// The database did not carry it out, because its session does not hold the lock: it counts as if it was never sent.
+    pub(crate) fn was_fenced_off(&mut self, who: Who) {
+        let Who::Actor(entry, number) = who else {
+            panic!("{who:?} sends")
+        };
+        let of_it = |sent: &Sent| (sent.entry, sent.number) == (entry, number);
+        let at = self.sent.iter().rposition(of_it).expect("it was sent");
+        self.sent.remove(at);
+        let begun = self.memory[entry].begun.get_mut(&number).expect("it is begun");
+        begun.sent = false;
+        if let Some(order) = begun.order {
+            self.orders[order].sent = false;
+        }
+    }
+
+    /// What a statement of this action is held against when the database carries it out: no lock where there is no leader.
+    pub(crate) fn claim(&self, who: Who, session: Key, asked: &Asked) -> Option<Claim> {
+        let lock = asked.fence?;
+        let Who::Actor(at, number) = who else {
+            panic!("{who:?} sends")
+        };
+        let begun = &self.memory[at].begun[&number];
+        let rules = self.entries[at].iter().flat_map(|entry| &entry.rules);
+        // An order asks for no hold, and nor does the next rung for one of its own.
+        let first = !self
+            .sent
+            .iter()
+            .any(|sent| (sent.entry, sent.key) == (at, begun.key) && (sent.number, sent.id) != (number, begun.id));
+        let held = rules.filter(|rule| first && begun.order.is_none() && rule.name == begun.policy);
+        Some(Claim {
+            session,
+            lock,
+            asked: begun.asked,
+            read: begun.read,
+            hold: held.map(|rule| rule.hold).max().unwrap_or(0),
+        })
+    }
+
     /// What the daemon makes of an action.
     pub(crate) fn answered(&self, who: Who, bases: &[Base], outcome: Outcome, code: Option<u32>, stated: bool) {
         let Who::Actor(at, number) = who else {
@@ -257,6 +308,12 @@ impl Judge {
             "the package is told another LOGON_TIME"
         );
         must!(begun.enforces && rule.enforces, "a policy that rehearses");
+        must!(
+            asked.fence == entry.leader,
+            "fenced by lock {:?}, and configured is {:?}",
+            asked.fence,
+            entry.leader
+        );
         must!(entry.armed, "the database is not armed");
         must!(!self.paused, "it is paused");
         must!(
@@ -496,7 +553,8 @@ impl Judge {
                     && policy.is_none_or(|policy| sent.policy == policy)
                     && (0..period).contains(&(begun.read - sent.read))
             };
-            self.sent.iter().filter(of_it).count() + 1
+            let by_others = self.memory[at].done_by_others(begun.read, period, policy);
+            self.sent.iter().filter(of_it).count() + by_others + 1
         };
         let in_cycle = |policy: Option<&str>| {
             let of_it = |sent: &&Sent| {

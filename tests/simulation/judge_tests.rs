@@ -72,6 +72,7 @@ impl Scene {
             blackout: None,
             poll: 60,
             package: false,
+            leader: None,
         };
         let judge = Judge {
             entries: vec![Some(entry)],
@@ -168,6 +169,7 @@ fn asked(key: Key, clause: Clause) -> Asked {
         seat: (key.inst, key.sid, key.serial),
         sql_id: None,
         by_package: None,
+        fence: None,
     }
 }
 
@@ -190,6 +192,20 @@ const WRONGS: &[Wrong] = &[
     ("a policy that rehearses", |scene| scene.begun.enforces = false),
     ("it is paused", |scene| scene.judge.paused = true),
     ("its loop has seen a pause", |scene| scene.judge.saw_pause[0] = 1),
+    ("fenced by lock None, and configured is Some(7)", |scene| {
+        scene.entry().leader = Some(7);
+    }),
+    ("fenced by lock Some(8), and configured is None", |scene| {
+        scene.asked.fence = Some(8);
+    }),
+    ("the 2th of Some(1) per_hour of its policy", |scene| {
+        scene.rule().per_hour = Some(1);
+        scene.judge.memory[0].sees_done_by_another("one", scene.begun.read - HOUR + 1);
+    }),
+    ("the 2th of Some(1) per_hour", |scene| {
+        scene.entry().limits.per_hour = 1;
+        scene.judge.memory[0].sees_done_by_another("two", scene.begun.read);
+    }),
     ("in a blackout", |scene| scene.entry().blackout = Some((11, 2))),
     ("in a blackout", |scene| {
         scene.entry().blackout = Some((5, 1));

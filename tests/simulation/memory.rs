@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use orareaper::session::SessionKey;
+
 use super::base::{Clause, Key, Session};
 use super::groups::GROUPS;
 use super::judge::{HOUR, MINUTE, live, users};
@@ -238,6 +240,9 @@ pub(crate) struct EntryMemory {
     gates: BTreeSet<(String, u32)>,
     returns: Vec<Return>,
     counted: BTreeSet<Key>,
+    /// Whom it would have ended, had it led, at its newest snapshot; and by policy whom it has seen gone since, when.
+    would: Vec<(String, SessionKey)>,
+    by_others: Vec<(String, i64)>,
 }
 
 /// Use and limit of each instance.
@@ -280,6 +285,43 @@ impl EntryMemory {
         self.holds.clear();
         self.gates.clear();
         self.begun.clear();
+        self.would.clear();
+        self.by_others.clear();
+    }
+
+    /// Whether the newest snapshot is the first that was asked for after this time.
+    pub(crate) fn is_first_of(&self, term: i64) -> bool {
+        let before = self.snapshots.last();
+        self.began.is_some_and(|newest| newest.asked > term) && before.is_none_or(|before| before.asked <= term)
+    }
+
+    /// A term of its lead has begun: conditions have held, and gates been open, for no longer than that.
+    pub(crate) fn leads_anew(&mut self) {
+        self.holds.clear();
+        self.gates.clear();
+    }
+
+    /// A snapshot of a daemon that stands by, or did: who is gone that it would have ended takes from its budgets. `is_gone` says
+    /// whether the snapshot shows that, and `would` whom it would end now.
+    pub(crate) fn stands_by(&mut self, is_gone: impl Fn(SessionKey) -> bool, would: Vec<(String, SessionKey)>) {
+        let read = self.decided().expect("a snapshot");
+        for (policy, key) in std::mem::replace(&mut self.would, would) {
+            if is_gone(key) {
+                self.sees_done_by_another(&policy, read);
+            }
+        }
+    }
+
+    pub(crate) fn sees_done_by_another(&mut self, policy: &str, read: i64) {
+        self.by_others.push((policy.to_owned(), read));
+    }
+
+    /// How many it has seen another daemon end, in so long before a snapshot.
+    pub(crate) fn done_by_others(&self, read: i64, period: i64, policy: Option<&str>) -> usize {
+        let done = self.by_others.iter();
+        let counts =
+            |(by, at): &&(String, i64)| policy.is_none_or(|policy| policy == by) && (0..period).contains(&(read - at));
+        done.filter(counts).count()
     }
 
     /// What is not in the journal is forgotten.

@@ -1,7 +1,7 @@
 //! One entry of the configuration at work: its loop, its poller and those who act, as the daemon has them, without their threads.
 
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use orareaper::daemon::accounts::AccountMemory;
@@ -10,13 +10,14 @@ use orareaper::daemon::database::{DatabaseLoop, StartWorker, Threads};
 use orareaper::daemon::messages::{ActorOrder, Input, Needs, Settings};
 use orareaper::daemon::pause::Switch;
 use orareaper::daemon::poller::Poller;
-use orareaper::daemon::reach::Reach;
+use orareaper::daemon::ranks::Leader;
+use orareaper::daemon::reach::{Reach, SharedReach};
 use orareaper::daemon::watcher::{Clerk, EventWatcher};
 use orareaper::decide::in_force::{DatabaseRules, EffectiveLimits, RunMode};
 use orareaper::event_sink::EventSink;
 use orareaper::journal::read::{History, read};
 use orareaper::metrics::Metrics;
-use orareaper::oracle::{Driver, Target};
+use orareaper::oracle::{Driver, LeaderLock, Target};
 use orareaper::status::SharedStatus;
 use orareaper::systemd::Heartbeat;
 
@@ -25,7 +26,7 @@ use super::connection::ToBase;
 use super::judge::Entry;
 use super::setting::Setting;
 use super::spy::{Desk, Spy};
-use super::stage::{Left, Stage, Who};
+use super::stage::{Left, Stage, Who, lock};
 
 /// The limit of each call.
 const CALL_LIMIT: Duration = Duration::from_secs(30);
@@ -50,7 +51,7 @@ pub(crate) struct Part {
     pub(crate) at: usize,
     pub(crate) name: Arc<str>,
     pub(crate) place: Arc<str>,
-    reach: Reach,
+    reach: SharedReach,
     database: Mutex<DatabaseLoop>,
     /// None while it is at work.
     poller: Mutex<Option<Poller>>,
@@ -60,10 +61,6 @@ pub(crate) struct Part {
     waiting: Mutex<Vec<Waiting>>,
     tell: Sender<Input>,
     inputs: Mutex<Receiver<Input>>,
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Part {
@@ -91,13 +88,15 @@ impl Part {
         while actors.len() <= number {
             let told = (actors.len(), self.tell.clone());
             actors.push(Some(Actor::new(
-                self.reach.clone(),
+                self.reach.now(),
                 stage.clock(),
                 Arc::clone(&switch),
                 told,
             )));
         }
-        actors[number].take()
+        let mut actor = actors[number].take()?;
+        *actor.reach_mut() = self.reach.now();
+        Some(actor)
     }
 
     fn hear(&self) {
@@ -157,6 +156,7 @@ impl Stage {
     /// Starts the daemon with these entries, from what the journal says.
     pub(crate) fn start(self: &Arc<Self>, entries: &[Option<Entry>]) {
         self.trace(|| "start".to_owned());
+        self.is_born();
         let clock = self.clock();
         let (metrics, status) = (Arc::new(Metrics::new()), SharedStatus::default());
         let opened = EventSink::open_without_a_thread(self.state.path(), Arc::clone(&clock), metrics, status);
@@ -201,11 +201,12 @@ impl Stage {
         siblings.learn(history, configured);
     }
 
-    fn settings(&self, at: usize, entry: &Entry) -> Settings {
+    fn settings(&self, at: usize, entry: &Entry, leader: Option<Leader>) -> Settings {
         let shared = lock(&self.shared);
         Settings {
             name: Setting::name(at).into(),
             poll: Duration::from_secs(entry.poll.unsigned_abs()),
+            leader,
             ..shared.as_ref().expect("it runs").settings.clone()
         }
     }
@@ -245,7 +246,7 @@ impl Stage {
             },
             password,
             accounts: refused,
-            leader: None,
+            leader: entry.leader.map(|lock| Leader::new(LeaderLock(lock))),
             connect_limit,
             call_limit: CALL_LIMIT,
             kill_limit: KILL_LIMIT,
@@ -294,7 +295,7 @@ impl Stage {
             }
         };
         let database = DatabaseLoop::new(
-            self.settings(at, entry),
+            self.settings(at, entry, reach.leader.clone()),
             rules,
             history.memory(&name, &place),
             Arc::clone(&clock),
@@ -308,7 +309,7 @@ impl Stage {
             name,
             place,
             poller: Mutex::new(Some(Poller::new(reach.clone(), clock))),
-            reach,
+            reach: SharedReach::new(reach),
             database: Mutex::new(database),
             actors: Mutex::default(),
             asks: Mutex::new(asks),
@@ -329,7 +330,11 @@ impl Stage {
         lock(&self.shared).as_ref().expect("it runs").refused.look_again();
         // Somebody may have granted what was missing.
         self.judge().denied[at] = None;
-        part.apply(Input::Reload(rules, self.settings(at, entry)));
+        let mut reach = part.reach.now();
+        reach.leader = entry.leader.map(|lock| Leader::new(LeaderLock(lock)));
+        part.reach.change(reach);
+        let leader = part.reach.now().leader;
+        part.apply(Input::Reload(rules, self.settings(at, entry, leader)));
     }
 
     /// An entry is no longer configured.
@@ -395,6 +400,7 @@ impl Stage {
         }
         let Ok(needs) = lock(&part.asks).try_recv() else { return };
         let mut poller = lock(&part.poller).take().expect("one snapshot at a time");
+        *poller.reach_mut() = part.reach.now();
         self.judge().memory[part.at].polls();
         let polled = self.turn_of(Who::Poller(part.at), || poller.poll(&needs));
         if !self.is_configured(part) {

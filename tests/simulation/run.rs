@@ -2,22 +2,21 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use orareaper::decide::cycle::Memory;
 use orareaper::decide::in_force::RunMode;
-use orareaper::journal::read::{History, read};
 
-use super::base::Key;
+use super::base::{Base, Key};
 use super::chance::Chance;
 use super::groups::GROUPS;
+use super::hosts::World;
 use super::judge::Entry;
-use super::memory::{LostIntent, Sent, Told};
 use super::operators::BY_HAND;
 use super::setting::Setting;
-use super::stage::{Left, Stage};
+use super::stage::Stage;
 use super::statements::is_safe;
 
 /// What a run came to.
@@ -34,6 +33,9 @@ pub(crate) struct Summary {
     pub(crate) by_hand: usize,
     /// Passwords that were refused.
     pub(crate) refused: usize,
+    /// Terms of several daemons' leads, and statements that were not carried out because their session did not hold the lock.
+    pub(crate) terms: usize,
+    pub(crate) fenced_off: usize,
     /// A number that another run of the same seed comes to as well.
     pub(crate) trace: u64,
 }
@@ -48,69 +50,105 @@ impl Summary {
         self.orders += other.orders;
         self.by_hand += other.by_hand;
         self.refused += other.refused;
+        self.terms += other.terms;
+        self.fenced_off += other.fenced_off;
         self.trace ^= other.trace;
     }
-}
 
-/// One run.
-pub(crate) struct Run {
-    stage: Arc<Stage>,
-    summary: Summary,
-}
-
-impl Run {
-    pub(crate) fn new(seed: u64) -> Run {
-        let stage = Arc::new(Stage::new(Setting::of(seed), Chance::of(seed)));
-        let entries: Vec<Option<Entry>> = stage
-            .setting
-            .entries
-            .iter()
-            .map(|entry| Some(entry.says[0].clone()))
-            .collect();
-        stage.write_passwords();
-        stage.start(&entries);
-        Run {
-            stage,
-            summary: Summary::default(),
-        }
-    }
-
-    /// Everything that goes wrong, for so many turns; then nothing more, until whoever has to go is gone.
-    pub(crate) fn play(mut self, turns: usize) -> Summary {
-        for _ in 0..turns {
-            self.turn();
-        }
-        let rests = if self.stage.setting.accounts.is_some() { 3 } else { 8 };
-        if self.stage.one_in(rests) {
-            self.come_to_rest();
-        }
-        self.stage.end();
-        let judge = self.stage.judge();
-        let mut summary = self.summary;
-        summary.statements = judge.sent.len();
-        summary.refused = self.stage.accounts().refusals();
-        summary.orders = judge.orders.len();
-        summary.by_hand = judge.orders.iter().filter(|order| order.sent).count();
+    /// What the daemon of one host came to.
+    fn take(&mut self, stage: &Stage) {
+        let judge = stage.judge();
+        self.statements += judge.sent.len();
+        self.refused += stage.accounts().refusals();
+        self.orders += judge.orders.len();
+        self.by_hand += judge.orders.iter().filter(|order| order.sent).count();
         for (at, sent) in judge.sent.iter().enumerate() {
             let earlier = &judge.sent[..at];
             let again = earlier
                 .iter()
                 .any(|other| other.entry == sent.entry && other.key == sent.key);
-            summary.escalations += usize::from(again);
+            self.escalations += usize::from(again);
             let beside = earlier
                 .iter()
                 .any(|other| other.at < sent.at && sent.at < other.ended && other.base == sent.base);
-            summary.side_by_side += usize::from(beside);
+            self.side_by_side += usize::from(beside);
             for part in [sent.at, sent.read, i64::from(sent.key.sid), i64::from(sent.key.serial)] {
-                summary.trace = summary.trace.rotate_left(5) ^ part.unsigned_abs().wrapping_mul(0x9e37_79b9_7f4a_7c15);
+                self.trace = self.trace.rotate_left(5) ^ part.unsigned_abs().wrapping_mul(0x9e37_79b9_7f4a_7c15);
             }
         }
+    }
+}
+
+/// One run.
+pub(crate) struct Run {
+    world: Arc<World>,
+    hosts: Vec<Arc<Stage>>,
+    summary: Summary,
+}
+
+impl Run {
+    pub(crate) fn new(seed: u64) -> Run {
+        let setting = Setting::of(seed);
+        let world = Arc::new(World::new(&setting, Chance::of(seed)));
+        let hosts: Vec<Arc<Stage>> = (0..setting.hosts)
+            .map(|host| Arc::new(Stage::new(host, &setting, &world)))
+            .collect();
+        world.knows(&hosts);
+        let entries: Vec<Option<Entry>> = setting
+            .entries
+            .iter()
+            .map(|entry| Some(entry.says[0].clone()))
+            .collect();
+        for stage in &hosts {
+            stage.write_passwords();
+            if stage.host == 0 {
+                stage.start(&entries);
+            } else {
+                stage.judge().entries.clone_from(&entries);
+                let seconds = stage.chance().some(0, 5 * setting.entries[0].says[0].poll);
+                stage.is_away(seconds);
+            }
+        }
+        let summary = Summary::default();
+        Run { world, hosts, summary }
+    }
+
+    /// Everything that goes wrong, for so many turns; then nothing more, until whoever has to go is gone.
+    pub(crate) fn play(mut self, turns: usize) -> Summary {
+        // A daemon that takes over needs some turns to get to work.
+        let turns = if self.hosts.len() > 1 { turns * 3 / 2 } else { turns };
+        for _ in 0..turns {
+            self.turn();
+        }
+        let stage = Arc::clone(&self.hosts[0]);
+        let rests = if stage.setting.accounts.is_some() { 3 } else { 8 };
+        if stage.one_in(rests) {
+            self.come_to_rest();
+        }
+        let mut summary = self.summary;
+        for stage in &self.hosts {
+            stage.end();
+            summary.take(stage);
+        }
+        let count = |count: &AtomicUsize| count.load(Ordering::Relaxed);
+        summary.crashes = count(&self.world.crashes);
+        summary.fenced_off = count(&self.world.fenced_off);
+        summary.terms = stage.bases().iter().map(Base::terms).sum();
         summary
+    }
+
+    /// The host whose turn it is, of several.
+    fn host(&self) -> Arc<Stage> {
+        let at = match self.hosts.len() {
+            1 => 0,
+            most => usize::try_from(self.hosts[0].chance().between(0, most as u64 - 1)).expect("few"),
+        };
+        Arc::clone(&self.hosts[at])
     }
 
     /// Some time, some trouble, and a turn of everybody.
     fn turn(&mut self) {
-        let stage = Arc::clone(&self.stage);
+        let stage = Arc::clone(&self.hosts[0]);
         self.summary.turns += 1;
         let poll = stage.setting.entries[0].says[0].poll;
         let what = stage.chance().between(0, 9);
@@ -122,6 +160,16 @@ impl Run {
         };
         stage.pass(Duration::from_secs(span.unsigned_abs()));
         self.disturb();
+        let first = self.host().host;
+        for at in 0..self.hosts.len() {
+            let stage = Arc::clone(&self.hosts[(first + at) % self.hosts.len()]);
+            if stage.comes_to() {
+                Run::turn_of(&stage);
+            }
+        }
+    }
+
+    fn turn_of(stage: &Arc<Stage>) {
         let crashes = stage.one_in(10).then(|| stage.chance().between(1, 12));
         stage.will_crash(crashes);
         let left = stage.until_a_crash(|| {
@@ -134,15 +182,19 @@ impl Run {
             }
         });
         stage.will_crash(None);
-        if let Some(left) = left {
-            self.recover(left);
-        } else if stage.one_in(6) {
-            self.compare_with_journal();
+        match left {
+            Some(left) if stage.setting.has_leader() => stage.falls(left),
+            Some(left) => {
+                stage.dies(left);
+                stage.comes_back();
+            }
+            None if stage.one_in(6) => compare_with_journal(stage),
+            None => {}
         }
     }
 
-    fn disturb(&mut self) {
-        let stage = &self.stage;
+    fn disturb(&self) {
+        let stage = &self.hosts[0];
         for at in 0..stage.setting.bases.len() {
             let mut faults = stage.faults();
             let mut chance = stage.chance();
@@ -160,170 +212,205 @@ impl Run {
         if stage.one_in(3) {
             stage.join_all();
         }
+        let stage = &self.host();
         if stage.one_in(40) {
             stage.set_a_clock();
         }
-        if stage.one_in(12) {
-            stage.reload_somewhere();
+        if stage.setting.has_leader() {
+            stage.trouble_leaders();
         }
-        if stage.one_in(12) {
-            let paused = stage.judge().paused;
-            stage.pause(!paused);
-        }
-        if stage.one_in(8) {
-            stage.somebody_orders();
-        }
-        stage.operators_go_on();
-        stage.passwords_change();
-        if stage.one_in(25) {
-            self.restart();
-        }
-        self.add_what_is_gone();
-    }
-
-    /// An entry that was removed comes back, with what the journal knows of it.
-    fn add_what_is_gone(&self) {
-        let stage = &self.stage;
-        let gone: Vec<usize> = (0..stage.setting.entries.len())
-            .filter(|at| stage.judge().entries[*at].is_none())
-            .collect();
-        for at in gone {
-            if stage.is_calm() || stage.one_in(3) {
-                let history = self.history();
-                let says = stage.chance().pick(&stage.setting.entries[at].says).clone();
-                stage.judge().memory[at].restarts();
-                let mut entries = self.entries();
-                entries[at] = Some(says.clone());
-                stage.learn(&entries, &history);
-                stage.add(at, &says, &history);
-            }
+        if stage.runs() {
+            disturb(stage);
         }
     }
+}
 
-    /// What the journal says now.
-    fn history(&self) -> History {
-        self.stage.history()
+/// What happens to a daemon that runs.
+fn disturb(stage: &Arc<Stage>) {
+    if stage.one_in(12) {
+        stage.reload_somewhere();
     }
-
-    fn entries(&self) -> Vec<Option<Entry>> {
-        self.stage.judge().entries.clone()
+    if stage.one_in(12) {
+        let paused = stage.judge().paused;
+        stage.pause(!paused);
     }
-
-    /// Ends the daemon in good order and starts it again: what the journal remembers is what the daemon did.
-    fn restart(&mut self) {
-        let entries = self.entries();
-        self.compare_with_journal();
-        self.stage.end();
-        self.stage.start(&entries);
+    if stage.one_in(8) {
+        stage.somebody_orders();
     }
-
-    /// What the journal remembers is what the daemon remembers.
-    fn compare_with_journal(&self) {
-        if self.stage.clocks_were_set.load(Ordering::Relaxed) {
-            return;
-        }
-        let now = self.stage.clock().utc();
-        let history = self.history();
-        let leads: BTreeSet<usize> = self.stage.judge().base_of.iter().copied().collect();
-        if leads.len() < self.stage.setting.entries.len() {
-            // Entries of one database reckon with each other's actions, which the journal does not do for them.
-            return;
-        }
-        for part in self.stage.all_parts() {
-            let live = remembered(part.database().memory(), now);
-            let from_journal = remembered(&history.memory(&part.name, &part.place), now);
-            assert_eq!(live, from_journal, "the journal remembers otherwise");
-        }
+    stage.operators_go_on();
+    stage.passwords_change();
+    if stage.one_in(25) {
+        restart(stage);
     }
+    add_what_is_gone(stage);
+}
 
-    /// The daemon is gone, and comes back: whatever it may have done is remembered.
-    fn recover(&mut self, left: Left) {
-        let stage = &self.stage;
-        self.summary.crashes += 1;
-        let entries = self.entries();
-        let known: Vec<(usize, BTreeSet<Key>)> = stage
-            .all_parts()
-            .iter()
-            .map(|part| (part.at, part.followed().into_iter().collect()))
-            .collect();
-        stage.end_as_after(left);
-        let history = read(stage.state.path(), stage.clock().utc()).expect("the journal");
-        {
-            let mut judge = stage.judge();
-            let judge = &mut *judge;
-            let memories = judge.memory.iter().enumerate();
-            let under_way = memories
-                .flat_map(|(at, memory)| memory.begun.values().filter_map(move |begun| LostIntent::of(at, begun)));
-            let is_open = |lost: &LostIntent| history.actions.get(&lost.id).is_some_and(|past| past.outcome.is_none());
-            judge
-                .lost
-                .extend(under_way.chain(judge.unsent.drain(..).filter(is_open)));
-        }
-        let is_written = |sent: &Sent| history.actions.get(&sent.id).is_some_and(|past| past.outcome.is_some());
-        let mut in_flight = Vec::new();
-        for sent in stage
-            .judge()
-            .sent
-            .iter_mut()
-            .filter(|sent| sent.under_way || !is_written(sent))
-        {
-            in_flight.extend(sent.under_way.then_some((sent.entry, sent.key)));
-            // What came of it is not known any more.
-            (sent.under_way, sent.told) = (false, Told::Nothing);
-        }
-        stage
-            .judge()
-            .memory
-            .iter_mut()
-            .for_each(super::memory::EntryMemory::crashes);
-        stage.start(&entries);
-        for (at, before) in known {
-            let part = stage
-                .all_parts()
-                .into_iter()
-                .find(|part| part.at == at)
-                .expect("it is configured");
-            let after: BTreeSet<Key> = part.followed().into_iter().collect();
-            let in_flight = in_flight.iter().filter(|(entry, _)| *entry == at).map(|(_, key)| key);
-            for key in before.iter().chain(in_flight) {
-                assert!(after.contains(key), "{key:?} is forgotten after the crash");
-            }
+/// An entry that was removed comes back, with what the journal knows of it.
+fn add_what_is_gone(stage: &Arc<Stage>) {
+    let gone: Vec<usize> = (0..stage.setting.entries.len())
+        .filter(|at| stage.judge().entries[*at].is_none())
+        .collect();
+    for at in gone {
+        if stage.is_calm() || stage.one_in(3) {
+            let history = stage.history();
+            let says = stage.chance().pick(&stage.setting.entries[at].says).clone();
+            stage.judge().memory[at].restarts();
+            let mut entries = stage.judge().entries.clone();
+            entries[at] = Some(says.clone());
+            stage.learn(&entries, &history);
+            stage.add(at, &says, &history);
         }
     }
+}
 
+/// Ends the daemon in good order and starts it again: what the journal remembers is what the daemon did.
+fn restart(stage: &Arc<Stage>) {
+    let entries = stage.judge().entries.clone();
+    compare_with_journal(stage);
+    stage.end();
+    stage.start(&entries);
+}
+
+/// What the journal remembers is what the daemon remembers. What it has seen another daemon do is not in its journal.
+fn compare_with_journal(stage: &Stage) {
+    if stage.world.clocks_were_set.load(Ordering::Relaxed) {
+        return;
+    }
+    let now = stage.clock().utc();
+    let history = stage.history();
+    let leads: BTreeSet<usize> = stage.judge().base_of.iter().copied().collect();
+    if leads.len() < stage.setting.entries.len() {
+        // Entries of one database reckon with each other's actions, which the journal does not do for them.
+        return;
+    }
+    for part in stage.all_parts() {
+        let live = remembered(part.database().memory(), now);
+        let from_journal = remembered(&history.memory(&part.name, &part.place), now);
+        assert_eq!(live, from_journal, "the journal remembers otherwise");
+    }
+}
+
+impl Run {
     /// Nothing goes wrong any more: whoever is wanted and not protected goes, within the budgets.
-    fn come_to_rest(&mut self) {
-        let stage = Arc::clone(&self.stage);
-        stage.calm.store(true, Ordering::Relaxed);
+    fn come_to_rest(&self) {
+        let stage = &self.hosts[0];
+        self.world.calm.store(true, Ordering::Relaxed);
         stage.faults().iter_mut().for_each(super::faults::Faults::end);
         stage.join_all();
-        stage.pause(false);
-        let refused = stage.settle_accounts();
-        self.add_what_is_gone();
-        for part in stage.all_parts() {
-            let mut entry = stage.judge().entries[part.at].clone().expect("it is configured");
-            (entry.armed, entry.blackout) = (true, None);
-            stage.reload(part.at, &entry);
+        let mut refused = None;
+        for stage in &self.hosts {
+            stage.recovers();
+            stage.pause(false);
+            refused = stage.settle_accounts();
+            add_what_is_gone(stage);
+            for part in stage.all_parts() {
+                let mut entry = stage.judge().entries[part.at].clone().expect("it is configured");
+                (entry.armed, entry.blackout) = (true, None);
+                entry.leader = stage.setting.entries[part.at].says[0].leader;
+                stage.reload(part.at, &entry);
+            }
         }
         for _ in 0..12 {
             stage.pass(Duration::from_secs(60));
             if let Some(but) = refused {
                 stage.all_others_log_off(but);
             }
-            while stage.everybody_s_turn_is_over() {}
+            self.everybody_s_turn_is_over();
         }
-        for part in stage.all_parts() {
+        if stage.setting.has_leader() {
+            self.take_over_in_turn();
+        }
+        for at in 0..stage.setting.entries.len() {
             // An account that stays refused concerns nobody else.
-            let base = stage.judge().base_of[part.at];
-            if refused != Some(base) {
-                self.rest_at(part.at);
+            let base = stage.judge().base_of[at];
+            if refused != Some(base)
+                && let Some(leads) = self.who_leads(at)
+            {
+                self.rest_at(&leads, at);
             }
         }
     }
 
+    /// Everybody has had a turn and has nothing more to do.
+    pub(crate) fn everybody_s_turn_is_over(&self) {
+        for stage in &self.hosts {
+            if stage.comes_to() {
+                while stage.everybody_s_turn_is_over() {}
+            }
+        }
+    }
+
+    /// The host whose daemon acts for an entry.
+    fn who_leads(&self, at: usize) -> Option<Arc<Stage>> {
+        let leads = |stage: &&Arc<Stage>| {
+            let judge = stage.judge();
+            judge.entries[at].is_some() && (self.hosts.len() == 1 || judge.ranks[at].leads == Some(true))
+        };
+        self.hosts.iter().find(leads).cloned()
+    }
+
+    /// Each leader in turn is gone from one moment to the next, and another daemon acts two polls later at the latest.
+    fn take_over_in_turn(&self) {
+        for round in 0..3 {
+            for at in 0..self.hosts[0].setting.entries.len() {
+                let leader = self
+                    .who_leads(at)
+                    .unwrap_or_else(|| panic!("nobody leads for entry {at} in round {round}"));
+                self.is_alone(&leader, at);
+                let poll = Duration::from_secs(self.hosts[0].setting.entries[at].says[0].poll.unsigned_abs());
+                // It stands firm for as long as it lives.
+                leader.pass(poll);
+                self.everybody_s_turn_is_over();
+                self.is_alone(&leader, at);
+                leader.goes_for_good();
+                for _ in 0..2 {
+                    leader.pass(poll);
+                    self.everybody_s_turn_is_over();
+                }
+                let next = self.who_leads_but(at, &leader);
+                let next = next.unwrap_or_else(|| panic!("nobody has taken entry {at} over in round {round}"));
+                let rank = next.judge().ranks[at].clone();
+                assert!(rank.standstill.is_none(), "it leads and does not act: {rank:?}");
+                self.is_alone(&next, at);
+                leader.is_back();
+                // At the first poll it finds its connections gone.
+                for _ in 0..2 {
+                    leader.pass(poll);
+                    self.everybody_s_turn_is_over();
+                }
+            }
+        }
+    }
+
+    fn who_leads_but(&self, at: usize, but: &Arc<Stage>) -> Option<Arc<Stage>> {
+        let others = self.hosts.iter().filter(|stage| !Arc::ptr_eq(stage, but));
+        let mut leads = others.filter(|stage| stage.judge().ranks[at].leads == Some(true));
+        leads.next().cloned()
+    }
+
+    /// Nobody else leads, by the word of each and by the lock.
+    fn is_alone(&self, leader: &Arc<Stage>, at: usize) {
+        for stage in self.hosts.iter().filter(|stage| !Arc::ptr_eq(stage, leader)) {
+            let leads = stage.judge().ranks[at].leads;
+            assert!(!stage.runs() || leads != Some(true), "two lead for entry {at}");
+        }
+        let base = leader.judge().base_of[at];
+        let lock = leader.setting.entries[at].says[0].leader.expect("one leads");
+        let bases = leader.bases();
+        let others = bases[base]
+            .holders(lock)
+            .map(|holder| bases[base].daemon_of(holder.session));
+        for other in others {
+            assert_eq!(
+                other,
+                Some(leader.daemon()),
+                "another daemon holds the lock of entry {at}"
+            );
+        }
+    }
+
     /// Waits until those are gone whom one entry alone can be expected to end.
-    fn rest_at(&self, at: usize) {
-        let stage = &self.stage;
+    fn rest_at(&self, stage: &Arc<Stage>, at: usize) {
         let entry = stage.judge().entries[at].clone().expect("it is configured");
         let alone = stage
             .setting
@@ -334,7 +421,7 @@ impl Run {
             == 1;
         let spec = &stage.setting.bases[entry.base];
         // A clock that was set back while the daemon was down keeps what was refused and what was done for longer.
-        if stage.clocks_were_set.load(Ordering::Relaxed)
+        if self.world.clocks_were_set.load(Ordering::Relaxed)
             || !alone
             || spec.reconnects()
             || entry.limits.share < 100
@@ -370,11 +457,11 @@ impl Run {
             }
             for _ in 0..300 / entry.poll.min(100) / 3 {
                 stage.pass(Duration::from_secs(entry.poll.unsigned_abs() * 3));
-                while stage.everybody_s_turn_is_over() {}
+                self.everybody_s_turn_is_over();
                 wanted.retain(wants);
             }
         }
-        let history = self.history();
+        let history = stage.history();
         let text = std::fs::read_to_string(orareaper::journal::file(stage.state.path(), 0)).unwrap_or_default();
         let last: Vec<&str> = text.lines().rev().take(4).collect();
         let first = stage.bases()[entry.base].find(wanted[0]).cloned();
@@ -387,7 +474,7 @@ impl Run {
 
 impl Stage {
     /// A turn of everybody; whether anything was done.
-    fn everybody_s_turn_is_over(&self) -> bool {
+    pub(crate) fn everybody_s_turn_is_over(&self) -> bool {
         let mut any = false;
         for part in self.all_parts() {
             part.database().tick();
@@ -440,7 +527,7 @@ impl Stage {
     /// as time.
     fn set_a_clock(&self) {
         const STEP: i64 = 4_000;
-        self.clocks_were_set.store(true, Ordering::Relaxed);
+        self.world.clocks_were_set.store(true, Ordering::Relaxed);
         let at = usize::try_from(self.chance().between(0, self.setting.bases.len() as u64)).expect("few");
         match self.bases().get_mut(at) {
             Some(base) => {
@@ -468,6 +555,7 @@ impl Stage {
         let at = self.chance().pick(&parts).at;
         let mut says = self.chance().pick(&self.setting.entries[at].says).clone();
         says.armed = !self.one_in(3);
+        says.leader = self.leader_after_reload(at);
         self.reload(at, &says);
     }
 
@@ -517,9 +605,9 @@ fn remembered(memory: &Memory, now: DateTime<Utc>) -> Vec<String> {
         for hours in [1, 24] {
             for mode in [RunMode::Enforce, RunMode::DryRun] {
                 let is = |policy: &str, of: RunMode| of == mode && policy == name;
-                let count = memory
-                    .ledger
-                    .count(now, TimeDelta::hours(hours), |entry| is(&entry.policy, entry.mode));
+                let count = memory.ledger.count(now, TimeDelta::hours(hours), |entry| {
+                    entry.action_id.is_some() && is(&entry.policy, entry.mode)
+                });
                 words.push(format!("{name} {hours}h {}: {count}", mode.name()));
             }
         }

@@ -2,6 +2,7 @@
 //! policies and limits of each.
 
 use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::path::Path;
 use std::sync::Arc;
@@ -70,7 +71,13 @@ pub(crate) struct Setting {
     pub(crate) accounts: Option<AccountsSpec>,
     /// Once in so many calls something happens meanwhile.
     pub(crate) restless: u64,
+    /// So many daemons watch these databases, each on its host; where there are several, one leads.
+    pub(crate) hosts: usize,
 }
+
+/// The lock by which one of several daemons leads, and another one that a reload may name.
+pub(crate) const LOCK: u32 = 77_350_117;
+pub(crate) const OTHER_LOCK: u32 = 8;
 
 impl BaseSpec {
     fn draw(chance: &mut Chance, name: &'static str) -> BaseSpec {
@@ -144,6 +151,7 @@ impl Entry {
             blackout: chance.one_in(6).then(|| (chance.some(0, 23), chance.some(1, 9))),
             poll,
             package,
+            leader: None,
         }
     }
 
@@ -232,12 +240,33 @@ impl Setting {
             let says = [0, 1].map(|version| Entry::draw(chance, (base, version), poll, package));
             entries.push(EntrySpec::new(entries.len(), says, &bases[base]));
         }
+        let restless = *chance.pick(&[10, 25, 60, 200]);
+        let hosts = Setting::hosts(chance, &entries, accounts.is_some());
+        let says = entries.iter_mut().flat_map(|entry| &mut entry.says);
+        says.for_each(|says| says.leader = (hosts > 1).then_some(LOCK));
         Setting {
             bases,
             entries,
             accounts,
-            restless: *chance.pick(&[10, 25, 60, 200]),
+            restless,
+            hosts,
         }
+    }
+
+    /// The hosts whose daemons watch these databases, of which one leads; one alone in most settings. Two entries of one daemon for the
+    /// same database would wait for each other's locks.
+    fn hosts(chance: &mut Chance, entries: &[EntrySpec], accounts: bool) -> usize {
+        let bases: BTreeSet<usize> = entries.iter().map(|entry| entry.says[0].base).collect();
+        let share = chance.one_in(4);
+        if !share || accounts || bases.len() < entries.len() {
+            return 1;
+        }
+        *chance.pick(&[2, 2, 2, 3])
+    }
+
+    /// Whether several daemons watch its databases.
+    pub(crate) fn has_leader(&self) -> bool {
+        self.hosts > 1
     }
 
     /// The name of an entry.

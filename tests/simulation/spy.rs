@@ -16,11 +16,16 @@ use orareaper::decide::outcome::Outcome;
 use orareaper::decide::verify::Proof;
 use orareaper::journal;
 use orareaper::oracle::Error;
+use orareaper::policy::model::Action;
+use orareaper::session::SessionKey;
+use orareaper::session::snapshot::Snapshot;
 
 use super::base::Key;
+use super::judge::Rank;
 use super::memory::{Begun, LostIntent, Told};
 use super::operators::{BY_HAND, ordered_by};
 use super::part::{Part, key_of};
+use super::rules::Rule;
 use super::stage::{Stage, Who};
 
 /// Holds what the daemon says against the truth, and passes it on to the daemon's own watcher.
@@ -57,7 +62,15 @@ impl Spy {
             // None of an earlier cycle, nor of this one, may be acted on any more.
             judge.saw_pause[self.entry] = memory.cycles() + 1;
         }
+        let term = entry.leader.and_then(|lock| base.term(lock));
+        if term.is_some_and(|term| term.owner == Some(stage.daemon()) && memory.is_first_of(term.began)) {
+            memory.leads_anew();
+        }
         memory.cycle(self.entry, &entry.rules, entry.poll, &judge.sent);
+        if stage.setting.has_leader() {
+            memory.stands_by(|key| is_shown_gone(snapshot, key), would_end(view, &entry.rules));
+            judge.ranks[self.entry] = rank(view);
+        }
         // A first action is also one that was sent before, and nobody knows whether it was carried out.
         let acted = |policy: &str, key: Key| {
             let lies = base.find(key).is_some_and(|session| session.mark.is_some());
@@ -79,29 +92,68 @@ impl Spy {
             .collect();
         memory.gives(taken.iter().map(|(policy, key, _)| (policy.clone(), *key)));
         stage.trace(|| format!("entry {} decides by {:?}: {taken:?}", self.entry, memory.newest()));
-        stage.trace(|| {
-            let own = view.memory.ledger.own();
-            let ids: Vec<_> = own.iter().filter_map(|done| done.action_id).collect();
-            format!("its own actions: {ids:?}")
-        });
-        stage.trace(|| {
-            let decisions = view.cycle.ruling.decisions.iter();
-            let told: Vec<String> = decisions
-                .map(|one| {
-                    format!(
-                        "{}: {:?} {:?}",
-                        one.policy,
-                        snapshot.key(one.row).map(|key| (key.inst_id, key.sid, key.serial)),
-                        one.why
-                    )
-                })
-                .collect();
-            format!("its decisions: {told:?} by {:?}", memory.look())
-        });
+        trace_decisions(&stage, view, memory.look());
         if let Err(why) = memory.check_warrants(&entry.rules, entry.limits.share, &taken) {
             panic!("{why}: {entry:?}");
         }
     }
+}
+
+fn trace_decisions(stage: &Stage, view: &CycleView<'_>, look: &impl std::fmt::Debug) {
+    let snapshot = &view.polled.snapshot;
+    stage.trace(|| {
+        let own = view.memory.ledger.own();
+        let ids: Vec<_> = own.iter().filter_map(|done| done.action_id).collect();
+        format!("its own actions: {ids:?}")
+    });
+    stage.trace(|| {
+        let decisions = view.cycle.ruling.decisions.iter();
+        let told: Vec<String> = decisions
+            .map(|one| {
+                format!(
+                    "{}: {:?} {:?}",
+                    one.policy,
+                    snapshot.key(one.row).map(|key| (key.inst_id, key.sid, key.serial)),
+                    one.why
+                )
+            })
+            .collect();
+        format!("its decisions: {told:?} by {look:?}")
+    });
+}
+
+/// Whether a snapshot shows that a session is gone, or on its way.
+fn is_shown_gone(snapshot: &Snapshot, key: SessionKey) -> bool {
+    match snapshot.find(key) {
+        Some(row) => snapshot.is_killed(row),
+        None => snapshot.shows(key),
+    }
+}
+
+fn rank(view: &CycleView<'_>) -> Rank {
+    Rank {
+        leads: view.leads,
+        standstill: view.standstill.map(ToString::to_string),
+    }
+}
+
+/// Whom a daemon shows that it would end, if it did not stand by.
+fn would_end(view: &CycleView<'_>, rules: &[Rule]) -> Vec<(String, SessionKey)> {
+    if view.leads != Some(false) {
+        return Vec::new();
+    }
+    let decisions = view.cycle.ruling.decisions.iter();
+    let would = decisions.filter(|decision| {
+        let rule = &rules[decision.policy];
+        let ends = !matches!(decision.action, Action::CancelSql | Action::Report);
+        rule.enforces && ends && format!("{:?}", decision.why).contains("StandsBy(")
+    });
+    would
+        .filter_map(|decision| {
+            let key = view.polled.snapshot.key(decision.row)?;
+            Some((rules[decision.policy].name.clone(), key))
+        })
+        .collect()
 }
 
 impl Watcher for Spy {

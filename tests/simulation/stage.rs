@@ -7,7 +7,7 @@
 use std::any::Any;
 use std::panic;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -17,9 +17,10 @@ use orareaper::daemon::pause::{Pause, clear, set};
 use orareaper::journal;
 
 use super::accounts::Accounts;
-use super::base::{Base, MIDNIGHT};
+use super::base::Base;
 use super::chance::Chance;
 use super::faults::{Faults, Strike};
+use super::hosts::{Condition, World};
 use super::judge::Judge;
 use super::operators::Operator;
 use super::part::{Part, Shared};
@@ -45,16 +46,16 @@ impl Who {
 }
 
 /// True time and the host's clocks.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Time {
-    now: AtomicI64,
-    began: AtomicI64,
+    now: Arc<AtomicI64>,
+    began: i64,
     host_offset: AtomicI64,
 }
 
 impl Clock for Time {
     fn now(&self) -> Monotonic {
-        let passed = self.now.load(Ordering::Relaxed) - self.began.load(Ordering::Relaxed);
+        let passed = self.now.load(Ordering::Relaxed) - self.began;
         Monotonic::at(Duration::from_secs(passed.unsigned_abs()))
     }
 
@@ -75,14 +76,15 @@ pub(crate) struct Left {
     pub(crate) torn: bool,
 }
 
-/// Everything that a run consists of.
+/// A host with its daemon.
 pub(crate) struct Stage {
     pub(crate) setting: Arc<Setting>,
+    /// What it shares with the other hosts, and its number among them.
+    pub(crate) world: Arc<World>,
+    pub(crate) host: usize,
+    pub(crate) condition: Mutex<Condition>,
     pub(crate) time: Arc<Time>,
     pub(crate) state: tempfile::TempDir,
-    chance: Mutex<Chance>,
-    bases: Mutex<Vec<Base>>,
-    faults: Mutex<Vec<Faults>>,
     judge: Mutex<Judge>,
     pub(crate) parts: Mutex<Vec<Option<Arc<Part>>>>,
     pub(crate) shared: Mutex<Option<Shared>>,
@@ -92,29 +94,20 @@ pub(crate) struct Stage {
     /// So many more steps until the daemon crashes, if it is to.
     crashes_in: AtomicU64,
     crashed: Mutex<Option<Left>>,
-    /// Somebody was found out.
-    failed: AtomicBool,
-    /// A clock was set, so that dates in the journal are not those in memory any more.
-    pub(crate) clocks_were_set: AtomicBool,
-    /// Nothing goes wrong any more.
-    pub(crate) calm: AtomicBool,
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Stage {
-    pub(crate) fn new(setting: Arc<Setting>, mut chance: Chance) -> Stage {
-        let begins = MIDNIGHT + chance.some(0, 86_399);
-        let time = Time::default();
-        time.now.store(begins, Ordering::Relaxed);
-        time.began.store(begins, Ordering::Relaxed);
-        let bases: Vec<Base> = setting
-            .bases
-            .iter()
-            .map(|spec| spec.base(begins, &mut chance))
-            .collect();
+    pub(crate) fn new(host: usize, setting: &Arc<Setting>, world: &Arc<World>) -> Stage {
+        let now = Arc::clone(&world.now);
+        let time = Time {
+            began: now.load(Ordering::Relaxed),
+            now,
+            host_offset: AtomicI64::new(0),
+        };
         let shm = Path::new("/dev/shm");
         let mut folder = tempfile::Builder::new();
         folder.prefix("orareaper-simulation");
@@ -134,31 +127,29 @@ impl Stage {
             base_of: setting.entries.iter().map(|entry| entry.says[0].base).collect(),
             saw_pause: setting.entries.iter().map(|_| 0).collect(),
             denied: setting.entries.iter().map(|_| None).collect(),
+            ranks: setting.entries.iter().map(|_| Default::default()).collect(),
             ..Judge::default()
         };
         Stage {
+            world: Arc::clone(world),
+            host,
+            condition: Mutex::default(),
             time: Arc::new(time),
             state: state.expect("a folder"),
-            chance: Mutex::new(chance),
-            faults: Mutex::new(bases.iter().map(|_| Faults::default()).collect()),
-            bases: Mutex::new(bases),
             judge: Mutex::new(judge),
             parts: Mutex::new(setting.entries.iter().map(|_| None).collect()),
-            setting,
+            setting: Arc::clone(setting),
             shared: Mutex::default(),
             stack: Mutex::default(),
             operators: Mutex::default(),
             accounts: Mutex::default(),
             crashes_in: AtomicU64::new(u64::MAX),
             crashed: Mutex::default(),
-            failed: AtomicBool::new(false),
-            clocks_were_set: AtomicBool::new(false),
-            calm: AtomicBool::new(false),
         }
     }
 
     pub(crate) fn chance(&self) -> MutexGuard<'_, Chance> {
-        lock(&self.chance)
+        lock(&self.world.chance)
     }
 
     /// Whether it comes about, once in so many times.
@@ -167,7 +158,7 @@ impl Stage {
     }
 
     pub(crate) fn bases(&self) -> MutexGuard<'_, Vec<Base>> {
-        lock(&self.bases)
+        lock(&self.world.bases)
     }
 
     pub(crate) fn judge(&self) -> MutexGuard<'_, Judge> {
@@ -175,7 +166,7 @@ impl Stage {
     }
 
     pub(crate) fn faults(&self) -> MutexGuard<'_, Vec<Faults>> {
-        lock(&self.faults)
+        lock(&self.world.faults)
     }
 
     /// The operators who wait for an answer.
@@ -192,7 +183,7 @@ impl Stage {
     }
 
     pub(crate) fn is_calm(&self) -> bool {
-        self.calm.load(Ordering::Relaxed)
+        self.world.calm.load(Ordering::Relaxed)
     }
 
     /// The configured parts that there are.
@@ -236,6 +227,7 @@ impl Stage {
         for base in self.bases().iter_mut() {
             base.advance(now);
         }
+        self.deliver();
     }
 
     /// The host's clock is set.
@@ -270,7 +262,12 @@ impl Stage {
     /// With `ORAREAPER_TRACE` set, what happens is printed.
     pub(crate) fn trace(&self, what: impl FnOnce() -> String) {
         if std::env::var_os("ORAREAPER_TRACE").is_some() {
-            eprintln!("{}: {}", self.now(), what());
+            let host = if self.setting.has_leader() {
+                format!("host {}, ", self.host)
+            } else {
+                String::new()
+            };
+            eprintln!("{host}{}: {}", self.now(), what());
         }
     }
 
@@ -301,7 +298,7 @@ impl Stage {
             }
             Err(panicked) => {
                 // Not every part lets a panic through.
-                self.failed.fetch_or(!is_crash(&*panicked), Ordering::Relaxed);
+                self.world.failed.fetch_or(!is_crash(&*panicked), Ordering::Relaxed);
                 panic::resume_unwind(panicked)
             }
         }
@@ -310,6 +307,7 @@ impl Stage {
     /// While a call waits for its answer, anything may happen.
     pub(crate) fn meanwhile(&self) {
         self.unwind_if_crashed();
+        self.others_go_on();
         if self.is_calm() || !(1..=DEEPEST).contains(&self.depth()) || !self.one_in(self.setting.restless) {
             return;
         }
@@ -323,6 +321,7 @@ impl Stage {
             if !self.is_calm() && self.one_in(6) {
                 self.something_happens();
             }
+            self.others_go_on();
             self.everybody_s_turn();
         }
     }
@@ -347,22 +346,27 @@ impl Stage {
     /// The daemon is gone from one moment to the next.
     pub(crate) fn crash(&self, torn: bool) -> ! {
         self.trace(|| format!("crash, torn: {torn}"));
+        self.will_crash(None);
+        *lock(&self.crashed) = Some(self.left(torn));
+        panic::resume_unwind(Box::new(Crash))
+    }
+
+    /// What a crash would leave of the journal now.
+    pub(crate) fn left(&self, torn: bool) -> Left {
         let written = std::fs::metadata(journal::file(self.state.path(), 0)).expect("a journal");
         let bytes = written.len();
-        self.will_crash(None);
-        *lock(&self.crashed) = Some(Left { bytes, torn });
-        panic::resume_unwind(Box::new(Crash))
+        Left { bytes, torn }
     }
 
     /// Somebody is found out in a call of which the daemon catches panics.
     pub(crate) fn fails(&self, why: &str) -> ! {
-        self.failed.store(true, Ordering::Relaxed);
+        self.world.failed.store(true, Ordering::Relaxed);
         panic!("{why}")
     }
 
     /// What was caught on the way does not stop a crash.
     fn unwind_if_crashed(&self) {
-        assert!(!self.failed.load(Ordering::Relaxed), "it has failed before");
+        assert!(!self.world.failed.load(Ordering::Relaxed), "it has failed before");
         if lock(&self.crashed).is_some() {
             panic::resume_unwind(Box::new(Crash));
         }

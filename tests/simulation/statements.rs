@@ -12,6 +12,8 @@ pub(crate) struct Asked {
     pub(crate) sql_id: Option<String>,
     /// Through the guard package, with the LOGON_TIME that the call names.
     pub(crate) by_package: Option<i64>,
+    /// The lock that the session has to hold that carries it out.
+    pub(crate) fence: Option<u32>,
 }
 
 /// How many actions in an hour the package lets through.
@@ -45,6 +47,7 @@ pub(crate) fn parse(text: &str, inst: u32) -> Asked {
             seat: (inst_id, sid, serial),
             sql_id: quoted.get(7).map(|sql_id| (*sql_id).to_owned()),
             by_package: Some(at.and_utc().timestamp()),
+            fence: None,
         };
     }
     let (what, rest) = text
@@ -75,6 +78,7 @@ pub(crate) fn parse(text: &str, inst: u32) -> Asked {
         seat,
         sql_id,
         by_package: None,
+        fence: None,
     }
 }
 

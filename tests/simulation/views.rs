@@ -186,7 +186,10 @@ impl Asking<'_> {
             Some(Bind::Number(number)) => u32::try_from(*number).expect("an id"),
             _ => panic!("no number: {query:?}"),
         };
-        if sql.contains("COUNT(*)") {
+        if sql.contains("status <> 'KILLED'") {
+            let asked = (0..query.binds.len()).step_by(4);
+            self.of_those_alive(asked.map(|at| (number(at), number(at + 1), number(at + 2))), sink);
+        } else if sql.contains("COUNT(*)") {
             let count = self.sessions().filter(|session| session.key.inst == number(0)).count();
             row(sink, &[Cell::Number(i64::try_from(count).expect("few"))]);
         } else if sql.contains("SYSDATE") {
@@ -240,6 +243,17 @@ impl Asking<'_> {
                     return;
                 }
             }
+        }
+    }
+
+    /// Which of these sessions are there and not KILLED.
+    fn of_those_alive(&self, asked: impl Iterator<Item = (u32, u32, u32)>, sink: &mut Sink<'_>) {
+        let asked: Vec<(u32, u32, u32)> = asked.collect();
+        let is_asked = |key: Key| asked.contains(&(key.inst, key.sid, key.serial));
+        let alive = self.sessions().filter(|session| self.base.vouches(session.key));
+        for Session { key, .. } in alive.filter(|session| is_asked(session.key)) {
+            let [inst, sid, serial] = [key.inst, key.sid, key.serial].map(|id| Cell::Number(id.into()));
+            row(sink, &[inst, sid, serial, Cell::Time(time(key.logon))]);
         }
     }
 

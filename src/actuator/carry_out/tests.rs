@@ -7,9 +7,9 @@ use crate::actuator::door::Permission;
 use crate::decide::cycle::{CycleInput, Memory, cycle};
 use crate::decide::in_force::{Arming, DatabaseRules, Due, EffectiveLimits};
 use crate::decide::pressure::Readings;
-use crate::oracle::Error;
 use crate::oracle::capabilities::tests::capabilities;
 use crate::oracle::scripted::{Answer, Scripted};
+use crate::oracle::{Error, LeaderLock};
 use crate::policy::check_files;
 use crate::policy::model::{Limits, PolicySet};
 
@@ -184,8 +184,9 @@ fn carried_out_by(
         first.set(first.get().or(Some(now)));
         now
     };
+    let fence = again.fence;
     let mut hands = Hands {
-        door: Door::new(again, permission, None),
+        door: Door::new(again, permission, fence),
         capabilities: &found,
         facts: &facts,
         limits: &limits,
@@ -201,6 +202,8 @@ fn carried_out_by(
         elapsed,
     };
     let done = carry_out(warrant, &seen.snapshot.only(0), &mut hands, &mut notes).expect("written down");
+    let was_fenced_off = hands.door.was_fenced_off();
+    again.was_fenced_off = was_fenced_off;
     let began = first.get().expect("it was measured");
     assert_eq!(
         notes.1,
@@ -314,12 +317,8 @@ fn who_would_go_along_is_asked_where_a_process_ends_and_nowhere_else() {
     assert_eq!(unknown, Outcome::Unchecked, "{why}");
 }
 
-/// A session that is as it was, on an instance of this STATUS, and what a statement is answered with.
-fn enforced(
-    action: &str,
-    instance: &'static str,
-    says: Result<BlockAnswer, Error>,
-) -> (Outcome, String, Vec<Duration>) {
+/// A session that is as it was, on an instance of this STATUS: for the snapshot, and for whoever acts.
+fn as_before(instance: &'static str) -> [Scripted; 2] {
     let answers = |instances: Vec<&'static str>| {
         vec![
             ("GV$INSTANCE", Answer::Rows(vec![instances])),
@@ -329,8 +328,16 @@ fn enforced(
             ),
         ]
     };
-    let mut before = Scripted::new(answers(vec!["1", "orcl", "OPEN", "5", "900000", "+00:00"]));
-    let mut again = Scripted::new(answers(vec!["1", "orcl", instance, "5", "900000", "+00:00"]));
+    ["OPEN", instance].map(|status| Scripted::new(answers(vec!["1", "orcl", status, "5", "900000", "+00:00"])))
+}
+
+/// The outcome where a statement is answered with this, and the limits of what was sent.
+fn enforced(
+    action: &str,
+    instance: &'static str,
+    says: Result<BlockAnswer, Error>,
+) -> (Outcome, String, Vec<Duration>) {
+    let [mut before, mut again] = as_before(instance);
     again.says = Some(says);
     let (outcome, message) = carried_out(action, Arming::Armed, &mut before, &mut again);
     (outcome, message, again.sent)
@@ -341,6 +348,19 @@ fn says(code: u32) -> Result<BlockAnswer, Error> {
         code,
         message: format!("number {code}"),
     })
+}
+
+/// Its session was asked for the lock, and may hold it now beside those of another daemon: whoever acts learns that it has to be closed.
+#[test]
+fn a_session_that_was_fenced_off_is_known_and_its_warrant_revoked() {
+    for (fence, code, is_off) in [(Some(7), 20_999, true), (Some(7), 0, false), (None, 20_999, false)] {
+        let [mut before, mut again] = as_before("OPEN");
+        again.says = Some(says(code));
+        again.fence = fence.map(LeaderLock);
+        let (outcome, _) = carried_out("kill", Arming::Armed, &mut before, &mut again);
+        assert_eq!(again.was_fenced_off, is_off, "{fence:?}, {code}");
+        assert_eq!(outcome == Outcome::Revoked, is_off, "{fence:?}, {code}");
+    }
 }
 
 #[test]

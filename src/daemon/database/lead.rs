@@ -29,6 +29,8 @@ pub(super) const CHANGED: &str = "which daemon leads here has changed";
 #[derive(Debug, Default)]
 pub(super) struct Lead {
     term: Option<u64>,
+    /// No snapshot of this term was read yet.
+    begins: bool,
     /// Whom it would have acted on at the last snapshot, had it led, and by which policy.
     would: Vec<(SessionKey, Arc<str>)>,
 }
@@ -45,7 +47,18 @@ impl Lead {
             Some(Rank::Leads { term, .. }) => Some(term),
             Some(Rank::StandsBy(_)) | None => None,
         };
-        std::mem::replace(&mut self.term, term) != term
+        let has_changed = std::mem::replace(&mut self.term, term) != term;
+        if has_changed {
+            self.begins = term.is_some();
+        }
+        has_changed
+    }
+
+    /// Whether a snapshot is the first of this term: its reading began after the lock was there. Conditions have held for no longer.
+    pub(super) fn begins_with(&mut self, leader: Option<&Leader>, began: Monotonic) -> bool {
+        let is_first = self.begins && leader.is_some_and(|leader| is_of_term(&leader.rank(), began));
+        self.begins &= !is_first;
+        is_first
     }
 
     /// The sessions that the next snapshot has to show, if they are there.
@@ -53,15 +66,9 @@ impl Lead {
         self.would.iter().map(|(key, _)| *key)
     }
 
-    /// Enters what this snapshot shows the other daemon to have done, and takes note of whom this daemon would act on.
-    pub(super) fn watch_the_other(
-        &mut self,
-        cycle: &Cycle,
-        snapshot: &Snapshot,
-        now: DateTime<Utc>,
-        policies: &[Policy],
-        ledger: &mut Ledger,
-    ) {
+    /// Enters what this snapshot shows the other daemon to have done, before anything is decided on it: it may be the first on which this
+    /// daemon acts.
+    pub(super) fn watch_the_other(&mut self, snapshot: &Snapshot, now: DateTime<Utc>, ledger: &mut Ledger) {
         for (key, policy) in std::mem::take(&mut self.would) {
             let row = snapshot.find(key);
             let is_killed = row.is_some_and(|row| snapshot.is_killed(row));
@@ -75,6 +82,10 @@ impl Lead {
                 });
             }
         }
+    }
+
+    /// Takes note of whom this daemon would act on.
+    pub(super) fn note_whom(&mut self, cycle: &Cycle, snapshot: &Snapshot, policies: &[Policy]) {
         let stands_by = |why: &Why| matches!(why, Why::Deferred(Obstacle::Standstill(Standstill::StandsBy(_))));
         let would = cycle.ruling.decisions.iter().filter(|decision| {
             let ends = decision.action.ends_session() && decision.mode == RunMode::Enforce;
@@ -86,10 +97,18 @@ impl Lead {
     }
 }
 
+/// Whether the lock was there when this reading began.
+fn is_of_term(rank: &Rank, began: Monotonic) -> bool {
+    matches!(rank, Rank::Leads { since, .. } if began.since(Monotonic::default()) > *since)
+}
+
 /// Why this daemon may not act on a snapshot, if so: the lock was not there yet when its reading began.
 pub(super) fn not_leading(leader: &Leader, polled: &Polled) -> Option<Standstill> {
-    match leader.rank() {
-        Rank::Leads { since, .. } if polled.began.since(Monotonic::default()) > since => None,
+    let rank = leader.rank();
+    if is_of_term(&rank, polled.began) {
+        return None;
+    }
+    match rank {
         Rank::Leads { .. } | Rank::StandsBy(WhyNot::Unasked) => Some(Standstill::TakesOver),
         Rank::StandsBy(WhyNot::Refused(why)) => Some(Standstill::CannotLead(why)),
         Rank::StandsBy(WhyNot::Another) => {
@@ -100,5 +119,42 @@ pub(super) fn not_leading(leader: &Leader, polled: &Polled) -> Option<Standstill
             };
             Some(Standstill::StandsBy(who))
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::oracle::LeaderLock;
+    use crate::session::time::DbTime;
+
+    fn at(seconds: u64) -> Monotonic {
+        Monotonic::at(Duration::from_secs(seconds))
+    }
+
+    /// A reading that was under way while the lock was taken may show what the former leader had not ended yet.
+    #[test]
+    fn a_term_begins_with_the_first_snapshot_whose_reading_began_after_the_lock_was_there() {
+        let leader = Leader::new(LeaderLock(7));
+        let session = SessionKey {
+            inst_id: 1,
+            sid: 1,
+            serial: 1,
+            logon_time: DbTime(0),
+        };
+        let mut lead = Lead::default();
+        assert!(!lead.look(Some(&leader)) && !lead.begins_with(Some(&leader), at(5)));
+        for (since, term) in [(10, 1), (70, 2)] {
+            leader.has_got(session, Duration::from_secs(since));
+            assert!(lead.look(Some(&leader)), "term {term}");
+            for before in [since - 1, since] {
+                assert!(!lead.begins_with(Some(&leader), at(before)), "{before}");
+            }
+            assert!(lead.begins_with(Some(&leader), at(since + 1)), "term {term}");
+            assert!(!lead.begins_with(Some(&leader), at(since + 16)), "once");
+        }
+        assert!(lead.look(None) && !lead.begins_with(None, at(200)));
     }
 }

@@ -15,7 +15,7 @@ use crate::journal::tests::{Tape, intent};
 use crate::oracle::capabilities::tests::capabilities;
 use crate::policy::pressure::Resource;
 use crate::session::extent::PartOfSessions;
-use crate::session::snapshot::{Cell, Instance, SnapshotClock as DbClock, SnapshotSource};
+use crate::session::snapshot::{Cell, Instance, Snapshot, SnapshotClock as DbClock, SnapshotSource};
 use crate::session::time::DbTime;
 use crate::systemd::Heartbeat;
 use std::sync::Mutex;

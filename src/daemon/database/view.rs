@@ -34,7 +34,7 @@ pub struct CycleView<'a> {
     /// How long deciding took.
     pub(crate) deciding_took: Duration,
     /// Why nothing was permitted, if so.
-    pub(crate) standstill: Option<&'a Standstill>,
+    pub standstill: Option<&'a Standstill>,
     /// What the last statement was refused with, as every other one would be.
     pub(crate) refused: Option<&'a Check>,
     /// The current blackout, if there is one.
@@ -42,7 +42,7 @@ pub struct CycleView<'a> {
     /// Other entries for the same database.
     pub(crate) siblings: &'a [Arc<str>],
     /// Whether this daemon leads, where one of several is to and this database is armed.
-    pub(crate) leads: Option<bool>,
+    pub leads: Option<bool>,
 }
 
 impl CycleView<'_> {
