@@ -558,69 +558,21 @@ mod tests {
         assert_eq!(anonymiser.words_of("baba beba 001 002"), "beba biba 002 003");
     }
 
-    /// The bytes of the whole file, for names of every shape in every column of a client. Each has a letter (q, x, w, y, h) or a number that
-    /// no stand-in has.
-    #[test]
-    fn nothing_of_a_clients_own_names_is_in_the_file() {
-        let names = [
-            "Q",
-            "x",
-            "U7",
-            "x1",
-            "m1",
-            "s1",
-            "z1",
-            "k9",
-            "o1",
-            "c3",
-            "M4",
-            "9Q",
-            "q7w8",
-            "x1y2z3",
-            "QX",
-            "qxw",
-            "Qxw77",
-            "qx-77",
-            "qx_77.why",
-            "web99.qxw.example",
-            "10.1.2.3",
-            "10.12.13.14",
-            "77.88.99.66",
-            "ip-77-88-99-66",
-            "77_88_99_66",
-            "fe80::77",
-            "2001:db8::99",
-            "::1:77",
-            "why@qxw.example",
-            "QXW\\hyx",
-            "QXW\\h9",
-            "MÜLLER",
-            "ü",
-            "Ü7",
-            "李",
-            "٣٤",
-            "55",
-            "5",
-            "777",
-            "98765",
-            "77-88",
-            "C##Q",
-            "C##Q7",
-            "C##QXW",
-            "qxw (J77)",
-            "oracle@qxw (TNS V1-V3)",
-            "oracle@q9 (J001)",
-            "oracle@10.1.2.3 (LGWR)",
-            "q.w.x.y.h.q.w.x.y.h.q.w.x.y.h.q.w.x.y.h",
-            "q.w.x.y.h.q.w.x.y.h.q.w.x.y.h.q.w.x.y.q",
-        ];
-        // Those of other views are joined to the rows and pass the same function.
-        let names_read = NAMES.into_iter().filter(|column| column.source() == Source::Session);
-        let names_read: Vec<Column> = names_read.collect();
-        let columns: Vec<Column> = [Column::InstId, Column::Sid, Column::Serial, Column::Type]
-            .into_iter()
-            .chain(names_read.iter().copied())
-            .collect();
+    /// Names of every shape, between bars.
+    const SHAPES: &str = "Q|x|U7|x1|m1|s1|z1|k9|o1|c3|M4|9Q|q7w8|x1y2z3|QX|qxw|Qxw77|qx-77|qx_77.why|web99.qxw.example|\
+        10.1.2.3|10.12.13.14|77.88.99.66|ip-77-88-99-66|77_88_99_66|fe80::77|2001:db8::99|::1:77|\
+        why@qxw.example|QXW\\hyx|QXW\\h9|MÜLLER|ü|Ü7|李|٣٤|55|5|777|98765|77-88|C##Q|C##Q7|C##QXW|qxw (J77)|\
+        oracle@qxw (TNS V1-V3)|oracle@q9 (J001)|oracle@10.1.2.3 (LGWR)|\
+        q.w.x.y.h.q.w.x.y.h.q.w.x.y.h.q.w.x.y.h|q.w.x.y.h.q.w.x.y.h.q.w.x.y.h.q.w.x.y.q";
+
+    fn of_client(names_read: &[Column]) -> Vec<Column> {
+        let key = [Column::InstId, Column::Sid, Column::Serial, Column::Type];
+        key.into_iter().chain(names_read.iter().copied()).collect()
+    }
+
+    /// A session for each name, which has it in each of these columns. Columns of other views pass the same function.
+    fn of_names(names: &[&str], names_read: &[Column]) -> RecordedSnapshot {
+        let columns = of_client(names_read);
         let mut builder = Snapshot::builder(SnapshotSource::Live, &columns);
         for (sid, name) in (1..).zip(names) {
             let numbers = [1, sid, 1].map(Cell::Number).into_iter();
@@ -643,13 +595,26 @@ mod tests {
             oracle_maintained: ["SYS"].map(String::from).into(),
             replication: ["Y7", "Q"].map(String::from).into(),
         };
-        let recorded = RecordedSnapshot {
+        RecordedSnapshot {
             snapshot: builder
                 .finish(None, instances.collect())
                 .finish(columns.iter().copied().collect()),
             readings: Readings::default(),
             facts: Arc::new(facts),
-        };
+        }
+    }
+
+    /// The bytes of the whole file, for names of every shape in every column of a client. Each has a letter (q, x, w, y, h) or a number that
+    /// no stand-in has.
+    #[test]
+    fn nothing_of_a_clients_own_names_is_in_the_file() {
+        let names: Vec<&str> = SHAPES.split('|').collect();
+        let names_read: Vec<Column> = NAMES
+            .into_iter()
+            .filter(|column| column.source() == Source::Session)
+            .collect();
+        let recorded = of_names(&names, &names_read);
+        let columns = of_client(&names_read);
         let mut anonymiser = Anonymiser::default();
         let header = Header {
             database: anonymiser.database("q7"),
@@ -663,7 +628,7 @@ mod tests {
         let file = columns
             .iter()
             .fold(file, |file, column| file.replace(column.name(), ""));
-        for name in names {
+        for name in &names {
             let own = name
                 .trim_start_matches("C##")
                 .trim_start_matches("oracle@")

@@ -12,7 +12,7 @@ use crate::decide::protect::{
 };
 use crate::policy::model::Protection;
 use crate::quantity::counted;
-use crate::session::column::Column;
+use crate::session::column::{Column, Kind};
 use crate::session::snapshot::{Cell, Snapshot, SnapshotSource};
 use crate::session::time::DbTime;
 use crate::terminal::visible::visible;
@@ -113,18 +113,7 @@ fn why_not(snapshot: &Snapshot, row: usize, (under, simulated): (Under, Under)) 
 fn as_simulated(snapshot: &Snapshot) -> Snapshot {
     let mut builder = Snapshot::builder(SnapshotSource::Saved, &SHOWN);
     for row in 0..snapshot.rows() {
-        let cells = SHOWN.map(|column| match column {
-            // Each simulated session has an identity, whatever the file has.
-            Column::LogonTime => Cell::Time(DbTime(snapshot.number(row, column).unwrap_or(0))),
-            Column::InstId | Column::Sid | Column::Serial => Cell::Number(snapshot.number(row, column).unwrap_or(0)),
-            // The simulated sessions are all of users.
-            Column::Type => Cell::Text("USER"),
-            Column::Status => match snapshot.text(row, column) {
-                Some(status @ ("ACTIVE" | "SNIPED" | "CACHED")) => Cell::Text(status),
-                Some(_) | None => Cell::Text("INACTIVE"),
-            },
-            other => snapshot.text(row, other).map_or(Cell::Null, Cell::Text),
-        });
+        let cells = SHOWN.map(|column| as_shown(snapshot, row, column));
         if builder.push_row(&cells).is_err() {
             // A row that the file had is no longer than any other.
             unreachable!("the row was read before");
@@ -132,6 +121,24 @@ fn as_simulated(snapshot: &Snapshot) -> Snapshot {
     }
     let joining = builder.finish(None, snapshot.instances().to_vec());
     joining.finish(SHOWN.into_iter().collect())
+}
+
+/// A value as the simulated session has it. Each has an identity and is a user's, whatever the file says, and nobody is KILLED.
+fn as_shown(snapshot: &Snapshot, row: usize, column: Column) -> Cell<'_> {
+    let number = snapshot.number(row, column).unwrap_or(0);
+    let text = snapshot.text(row, column);
+    if column == Column::LogonTime {
+        Cell::Time(DbTime(number))
+    } else if column.kind() == Kind::Number {
+        Cell::Number(number)
+    } else if column == Column::Type {
+        Cell::Text("USER")
+    } else if column == Column::Status {
+        let kept = text.filter(|status| ["ACTIVE", "SNIPED", "CACHED"].contains(status));
+        Cell::Text(kept.unwrap_or("INACTIVE"))
+    } else {
+        text.map_or(Cell::Null, Cell::Text)
+    }
 }
 
 /// Who is known to the simulated database: Oracle's accounts that are so in every container. It knows no rights of replication.
