@@ -184,8 +184,8 @@ pub(crate) struct ExplainArgs {
     /// The sessions and the policies.
     #[command(flatten)]
     pub(crate) source: SourceArgs,
-    /// Prints each policy's condition as a query for SQL*Plus that selects the same sessions. Without a session, no database
-    /// is read.
+    /// Prints each policy's condition as a query for SQL*Plus that selects the same sessions, except by cpu_rate, reads_rate and
+    /// redo_rate, which no view has: a comment says so. Without a session, no database is read.
     #[arg(long)]
     pub(crate) sql: bool,
 }

@@ -166,13 +166,18 @@ fn problem_at(origin: &Origin, severity: Severity, code: &'static str, message: 
     problem
 }
 
-/// The columns of GV$SESSION that a release is not documented to have, among these columns and those that they are computed
-/// from.
+/// The columns that a release is not documented to have, among these columns and those of GV$SESSION that they are computed from.
+///
+/// Those of accounts and containers are named themselves, and not CON_ID, by which they are found where there are containers.
 fn undocumented(columns: Columns, release: Release) -> Vec<Column> {
     let documented = release.documented_columns();
-    let inputs = Snapshot::inputs(columns);
+    let is_found = |column: &Column| matches!(column.source(), Source::Account | Source::Container);
+    let inputs = Snapshot::inputs(columns.iter().filter(|column| !is_found(column)).collect());
     let lacks = |column: &Column| column.source() == Source::Session && !documented.contains(*column);
-    inputs.iter().filter(lacks).collect()
+    let has_containers = documented.contains(Column::ConId);
+    let of_12_1 = [Column::Container, Column::OracleMaintained].into_iter();
+    let of_12_1 = of_12_1.filter(|column| columns.contains(*column) && !has_containers);
+    inputs.iter().filter(lacks).chain(of_12_1).collect()
 }
 
 /// The columns of an exemption that a release lacks: it then spares all sessions that the rest of it matches.

@@ -4,11 +4,12 @@ use std::path::Path;
 
 use crate::cli::{ExitStatus, ExplainArgs};
 use crate::clock::SystemClock;
+use crate::columns_needed;
 use crate::commands::look::{DatabaseSessions, Rules};
 use crate::commands::{fail, print, tell_what_only_the_daemon_knows, terminal_style, warn};
 use crate::decide::cycle::Memory;
 use crate::explain::{ExplainedSession, Explanation, SessionName};
-use crate::policy::model::PolicySet;
+use crate::policy::model::{Policy, PolicySet};
 use crate::policy::to_query;
 use crate::session::column::{Column, Columns};
 use crate::yaml::diagnostics::did_you_mean;
@@ -106,6 +107,19 @@ fn named(name: &str, set: &PolicySet) -> Result<usize, ExitStatus> {
     })
 }
 
+/// A comment for each column that no view has.
+fn unknown_rates(policy: &Policy) -> String {
+    let used = columns_needed::of_policy(policy);
+    let rates = [Column::CpuRate, Column::ReadsRate, Column::RedoRate].into_iter();
+    let comment = |column: Column| {
+        format!(
+            "-- {} is what a session used between two snapshots, which no view has: it is NULL here, so the query may select other sessions\n",
+            column.name()
+        )
+    };
+    rates.filter(|column| used.contains(*column)).map(comment).collect()
+}
+
 /// A query for each policy. SET DEFINE OFF, because SQL*Plus would otherwise ask for the value of each `&name`, even in a
 /// literal.
 fn queries(set: &PolicySet, only: Option<usize>, verdict: impl Fn(usize) -> String) -> String {
@@ -114,7 +128,8 @@ fn queries(set: &PolicySet, only: Option<usize>, verdict: impl Fn(usize) -> Stri
         .map(|index| {
             let policy = &set.policies[index];
             let query = to_query(&policy.when, policy.unless.as_ref());
-            format!("-- policy {}{}\n{query};\n", policy.name, verdict(index))
+            let unknown = unknown_rates(policy);
+            format!("-- policy {}{}\n{unknown}{query};\n", policy.name, verdict(index))
         })
         .collect();
     let define = if queries.iter().any(|query| query.contains('&')) {
@@ -126,4 +141,29 @@ fn queries(set: &PolicySet, only: Option<usize>, verdict: impl Fn(usize) -> Stri
         "-- The sessions that each policy's condition selects, before protections, exemptions and limits.\n{define}{}",
         queries.join("\n")
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::NaiveDate;
+
+    use super::queries;
+    use crate::policy::check_files;
+
+    #[test]
+    fn a_query_says_which_columns_no_view_has() {
+        let file = "policies:\n  - {name: busy, when: cpu_rate > 50 and redo_rate > 1MB, action: kill}\n  - {name: idle, when: idle > 1h, action: kill}\n";
+        let today = NaiveDate::from_ymd_opt(2026, 11, 18).expect("a date");
+        let loaded = check_files(&[("p.yaml".into(), file.as_bytes().to_vec())], today, chrono_tz::UTC);
+        let set = loaded.set.unwrap_or_else(|| panic!("{:?}", loaded.diagnostics));
+        let sql = queries(&set, None, |_| String::new());
+        let comments: Vec<&str> = sql.lines().filter(|line| line.contains("which no view has")).collect();
+        assert_eq!(comments.len(), 2, "{sql}");
+        assert!(
+            comments[0].starts_with("-- cpu_rate is ") && comments[1].starts_with("-- redo_rate is "),
+            "{sql}"
+        );
+        let of_idle = &sql[sql.find("-- policy idle").expect("it is there")..];
+        assert!(!of_idle.contains("no view"), "{sql}");
+    }
 }

@@ -69,7 +69,8 @@ fn record(arguments: &RecordArgs, config: &Path, clock: Arc<dyn Clock>) -> Resul
     let in_time = |now: Monotonic| until.is_none_or(|until| now < until);
     while wanted(taken) && in_time(clock.now()) && !signals.stop() {
         let began = clock.now();
-        let pause = match session.take(&arguments.output)? {
+        let attempt = session.take(&arguments.output);
+        let pause = match attempt.inspect_err(|_| discard(taken, &arguments.output))? {
             None => {
                 taken += 1;
                 every
@@ -84,6 +85,14 @@ fn record(arguments: &RecordArgs, config: &Path, clock: Arc<dyn Clock>) -> Resul
     }
     let size = session.size();
     session.poller.close();
+    if taken == 0 {
+        discard(taken, &arguments.output);
+        return Err(fail(&format!(
+            "no snapshot of {} could be taken, so nothing was written to {}",
+            database.name,
+            target_name(&arguments.output)
+        )));
+    }
     say(&format!(
         "recorded {} of {} to {}, {}",
         counted(usize::try_from(taken).unwrap_or(usize::MAX), "snapshot"),
@@ -91,9 +100,6 @@ fn record(arguments: &RecordArgs, config: &Path, clock: Arc<dyn Clock>) -> Resul
         target_name(&arguments.output),
         size
     ));
-    if taken == 0 {
-        return Err(fail("no snapshot could be taken"));
-    }
     Ok(())
 }
 
@@ -131,6 +137,19 @@ fn begin(path: &Path, header: &Header) -> Result<RecordingWriter<Box<dyn Write>>
     };
     out.and_then(|out| RecordingWriter::begin(out, header))
         .map_err(|error| fail(&format!("create the recording {}: {error}", target_name(path))))
+}
+
+/// Removes the recording that this process has made, if it has no snapshot: it is of no use, and the next `record` would be refused for it.
+fn discard(taken: u64, path: &Path) {
+    if taken > 0 || is_stream(path) {
+        return;
+    }
+    if let Err(error) = std::fs::remove_file(path) {
+        warn(&format!(
+            "remove the recording {}, which has no snapshot: {error}",
+            target_name(path)
+        ));
+    }
 }
 
 /// A closed pipe is no error: its reader has enough.

@@ -93,6 +93,10 @@ impl EachError {
 /// What reading all of a recording came to.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ReadThrough {
+    /// Snapshots that were handed on.
+    snapshots: usize,
+    /// Those of them that have a time, by which alone something can be said of them.
+    dated: usize,
     /// Damaged blocks; each was reported.
     pub(crate) damaged: usize,
     /// Undamaged blocks that are of no use without a damaged one.
@@ -115,6 +119,25 @@ impl ReadThrough {
                  record again"
             )
         })
+    }
+
+    /// Refuses a recording of which nothing can be said, because a result would look like one. `name` is what messages call it.
+    ///
+    /// # Errors
+    /// If no snapshot was read, or none has a time.
+    pub(crate) fn has_something(&self, name: &str) -> Result<(), ExitStatus> {
+        let why = match (self.snapshots, self.damaged, self.dated) {
+            (0, 0, _) => "it has no snapshot, so there is nothing to report: record again".to_owned(),
+            (0, ..) => "none of its snapshots could be read, so there is nothing to report: copy the file anew from where it was made, or \
+                        record again"
+                .to_owned(),
+            (snapshots, _, 0) => format!(
+                "it has {} and none with a time, so there is nothing to report: record again",
+                counted(snapshots, "snapshot")
+            ),
+            (_, _, _) => return Ok(()),
+        };
+        Err(fail(&format!("read the recording {name}: {why}")))
     }
 
     /// Says it, after each damaged place was named.
@@ -146,11 +169,15 @@ impl OpenRecording {
         mut take: impl FnMut(Box<RecordedSnapshot>) -> io::Result<Option<DateTime<Utc>>>,
     ) -> Result<ReadThrough, EachError> {
         let mut progress = ProgressBarLine::new(self.size, silent || self.size == 0);
-        let mut damaged = 0;
+        let (mut snapshots, mut dated, mut damaged) = (0, 0, 0);
         let ended = loop {
             match self.reader.next() {
                 Ok(Next::RecordedSnapshot(recorded)) => match take(recorded) {
-                    Ok(at) => progress.advance(self.reader.offset(), at),
+                    Ok(at) => {
+                        snapshots += 1;
+                        dated += usize::from(at.is_some());
+                        progress.advance(self.reader.offset(), at);
+                    }
                     Err(error) => break Err(EachError::Unwritten(error)),
                 },
                 Ok(Next::Damage(damage)) => {
@@ -163,6 +190,8 @@ impl OpenRecording {
         };
         progress.clear();
         ended.map(|()| ReadThrough {
+            snapshots,
+            dated,
             damaged,
             passed_over: self.reader.passed_over(),
         })

@@ -12,7 +12,7 @@ use crate::clock::SystemClock;
 use crate::columns_needed;
 use crate::commands::look;
 use crate::commands::recorded::{EachError, OpenRecording};
-use crate::commands::stream::file_of;
+use crate::commands::stream::{file_of, source_name};
 use crate::commands::{deliver, deliverable, fail, read_once, style_for};
 use crate::decide::in_force::{Rhythm, RunMode};
 use crate::decide::used_again::Rehearsals;
@@ -63,6 +63,7 @@ fn replay(arguments: &ReplayArgs, config: &Path, clock: SystemClock) -> Result<E
         Ok(Some(step.now))
     });
     let read = read.map_err(|error| error.told())?;
+    read.has_something(&source_name(&arguments.file))?;
     read.tell_damage();
     let curve = curve.map(CurveReplay::into_curve);
     lines

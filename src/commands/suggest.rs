@@ -28,6 +28,7 @@ fn suggest(arguments: &SuggestArgs, clock: SystemClock) -> Result<ExitStatus, Ex
     let mut survey = RecordingSurvey::new(every);
     let read = recording.each(false, |recorded| Ok(survey.look(&recorded)));
     let read = read.map_err(|error| error.told())?;
+    read.has_something(&source_name(&arguments.file))?;
     read.tell_damage();
     let mut policies = survey.into_policies(&database);
     if let Some(damage) = read.damage() {

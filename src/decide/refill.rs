@@ -76,7 +76,7 @@ impl ClientGroup {
         }
     }
 
-    /// The group with all machines whose names differ only in their digits: `web01` and `web02` are `web#`.
+    /// The group with all machines whose names differ only in their digits: `web01` and `web02` are `web#`, as [`machine_class`] writes it.
     #[must_use]
     pub(crate) fn class(&self) -> ClientGroup {
         ClientGroup {
@@ -111,15 +111,24 @@ impl ClientGroup {
     }
 }
 
-/// A machine's name with each run of digits as one `#`.
+/// A machine's name with each run of digits as one `#`. A `#` of the name itself is `\#`, and a backslash before any of the two or before
+/// another one is doubled: otherwise a client could call its machine `web#` and be counted with `web01`, which other conditions select.
 pub(crate) fn machine_class(machine: &str) -> String {
     let mut class = String::with_capacity(machine.len());
-    for letter in machine.chars() {
-        if !letter.is_ascii_digit() {
-            class.push(letter);
-        } else if !class.ends_with('#') {
-            class.push('#');
+    let mut letters = machine.chars().peekable();
+    let mut in_digits = false;
+    while let Some(letter) = letters.next() {
+        let next = letters.peek();
+        match letter {
+            '0'..='9' if in_digits => {}
+            '0'..='9' => class.push('#'),
+            '#' => class.push_str("\\#"),
+            '\\' if next.is_some_and(|next| next.is_ascii_digit() || matches!(next, '#' | '\\')) => {
+                class.push_str("\\\\")
+            }
+            other => class.push(other),
         }
+        in_digits = letter.is_ascii_digit();
     }
     class
 }
@@ -513,6 +522,28 @@ mod tests {
     fn came_back(refills: &mut Refills, of: &[(u32, &str, i64)], seconds: i64) -> Vec<(u64, u32)> {
         let back = refills.observe(&snapshot(of, seconds), at(seconds));
         back.iter().map(|back| (back.ended.action_id, back.key.sid)).collect()
+    }
+
+    #[test]
+    fn machines_are_of_one_class_only_if_they_differ_in_their_digits_alone() {
+        assert_eq!(machine_class("web01-7.corp"), "web#-#.corp");
+        assert_eq!(machine_class("web#"), "web\\#");
+        assert_eq!(machine_class("CORP\\PC0815"), "CORP\\PC#");
+        let letters = ['w', '0', '7', '#', '\\'];
+        let names = (0..5_usize.pow(6)).map(|number| {
+            let letter = |place: u32| letters[number / 5_usize.pow(place) % 5];
+            (0..6).map(letter).collect::<String>()
+        });
+        // What all names of a class are like, written in another way: each run of digits as one `0`.
+        let mut likes: HashMap<String, String> = HashMap::new();
+        for name in names {
+            let mut like = name.replace('7', "0");
+            while like.contains("00") {
+                like = like.replace("00", "0");
+            }
+            let known = likes.entry(machine_class(&name)).or_insert_with(|| like.clone());
+            assert_eq!(*known, like, "{name}");
+        }
     }
 
     #[test]

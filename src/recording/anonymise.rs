@@ -1,10 +1,15 @@
 //! Stand-ins for the names in a recording, so that it can be given away.
 //!
 //! Each word of a text of a client becomes another word: the same one wherever and whenever it stands, in the same letter case, with the
-//! digits, points and slashes around it as they were. So groups of clients, machines that differ by a number, and everything that is
-//! counted stay what they are. Words that name products (`JDBC`, `sqlplus`, `rman`) stay, and so do Oracle's own accounts: conditions
-//! and protections ask for them. A session whose protections a stand-in would change keeps the words that make them; numbers, times,
-//! states and statements' identifiers stay as they are.
+//! points and slashes around it and a number of one or two digits beside it as they were. So groups of clients, machines that differ by a
+//! number, and everything that is counted stay what they are. A word of one letter is a word like any other, also beside a digit (`U7`).
+//! Longer numbers, addresses, and every number of a text without a letter become other numbers, because they name somebody by
+//! themselves.
+//!
+//! What stays is Oracle's own: words that name products (`JDBC`, `sqlplus`, `rman`), Oracle's accounts, the `C##` of common accounts, the
+//! `TNS V1-V3` of its client library, and the name of a server process in PROGRAM (`oracle@host (J001)`). Conditions and protections
+//! ask for them, and they say nothing of whose database it is. A session whose protections a stand-in would change keeps the words
+//! that make them; columns of numbers, times, states and statements' identifiers stay as they are.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
@@ -38,7 +43,7 @@ const NAMES: [Column; 17] = [
 const TELLING: [Column; 4] = [Column::Program, Column::Module, Column::Action, Column::ClientInfo];
 
 /// Words of products, and of Oracle's own texts, in lower case.
-const KNOWN: [&str; 66] = [
+const KNOWN: [&str; 67] = [
     "jdbc",
     "thin",
     "client",
@@ -52,6 +57,7 @@ const KNOWN: [&str; 66] = [
     "developer",
     "rman",
     "oracle",
+    "ora",
     "tns",
     "python",
     "java",
@@ -110,11 +116,21 @@ const KNOWN: [&str; 66] = [
 /// Lengths at which Oracle cuts texts: one that has this length may go on, and its stand-in must look so too.
 const CUT: usize = 48;
 
+/// Behind the name of a program that uses Oracle's client library. Its letters are Oracle's and nobody's name.
+const CLIENT_LIBRARY: &str = "TNS V1-V3";
+
+/// So many numbers in a row, joined by one sign each, are an address or a part of one: `10.1.2.3`, `ip-10-1-2-3`.
+const ADDRESS_PARTS: usize = 3;
+
 /// The stand-ins that were given so far. The same for all snapshots of a recording.
 #[derive(Debug, Default)]
 pub(crate) struct Anonymiser {
     words: HashMap<String, String>,
+    /// The number of the next word. Not the count of words: one that would stand for itself is passed over.
+    next_word: usize,
     numbers: HashMap<String, String>,
+    last_number: usize,
+    addresses: HashMap<String, String>,
     /// The last facts, and the same with stand-ins: they seldom change, and are written only when they do.
     facts: Option<(Arc<ProtectionFacts>, Arc<ProtectionFacts>)>,
 }
@@ -195,8 +211,21 @@ impl Anonymiser {
         if matches!(column, Column::Username | Column::Schemaname) {
             return self.account(text, facts);
         }
+        if column == Column::Program
+            && let Some((name, host, process)) = of_server_process(text)
+        {
+            // The end stays, however long the host's name becomes.
+            let mut stand_in = self.words_of(host);
+            let longest = (CUT - 1).saturating_sub(name.len() + process.len());
+            if text.len() >= CUT {
+                stand_in = of_length(stand_in, host.len());
+            } else if stand_in.len() > longest {
+                stand_in = of_length(stand_in, longest);
+            }
+            return format!("{name}{stand_in}{process}");
+        }
         if keep && TELLING.contains(&column) {
-            // `oracle@HOST (J001)`: only the host is anybody's.
+            // Of `oracle@HOST (J001)` only the host is anybody's.
             let Some((name, rest)) = text.split_once('@') else {
                 return text.to_owned();
             };
@@ -215,38 +244,41 @@ impl Anonymiser {
             };
             return fitted(format!("{name}@{stand_in}{end}"), text);
         }
-        fitted(self.words_of(text), text)
+        let stand_in = self.words_of(text);
+        if text.len() < CUT && stand_in.len() >= CUT {
+            // Many short words: cut, two names could have become one.
+            return self.word(text);
+        }
+        fitted(stand_in, text)
     }
 
-    /// Every word and every long number becomes its stand-in.
+    /// Every word, every address and every number that names somebody becomes its stand-in.
     fn words_of(&mut self, text: &str) -> String {
         let mut out = String::with_capacity(text.len());
+        let only_numbers = !text.chars().any(is_of_a_word);
         let (mut rest, mut before) = (text, None);
         while let Some(first) = rest.chars().next() {
-            let same = |c: char| {
-                if first.is_alphabetic() {
-                    c.is_alphabetic()
-                } else {
-                    first.is_ascii_digit() && c.is_ascii_digit()
-                }
+            let begins = !before.is_some_and(is_part_of_a_name);
+            let address = if begins { address(rest) } else { None };
+            let token = if rest.starts_with(CLIENT_LIBRARY) && begins {
+                CLIENT_LIBRARY
+            } else {
+                address.unwrap_or_else(|| token(rest, first))
             };
-            let end = rest
-                .char_indices()
-                .find(|(_, c)| !same(*c))
-                .map_or(rest.len(), |(at, _)| at);
-            let end = end.max(first.len_utf8());
-            let (token, after) = rest.split_at(end);
-            rest = after;
-            if is_of_a_version(before, token, after) {
+            let after = &rest[token.len()..];
+            if address.is_some() {
+                out.push_str(&self.address(token));
+            } else if token == CLIENT_LIBRARY || is_of_common_accounts(token, after) {
                 out.push_str(token);
-            } else if first.is_alphabetic() {
+            } else if is_of_a_word(first) {
                 out.push_str(&self.word(token));
-            } else if token.len() > 2 && first.is_ascii_digit() {
+            } else if first.is_ascii_digit() && (token.len() > 2 || only_numbers) {
                 out.push_str(&self.number(token));
             } else {
                 out.push_str(token);
             }
             before = token.chars().next_back();
+            rest = after;
         }
         out
     }
@@ -256,8 +288,16 @@ impl Anonymiser {
         if KNOWN.contains(&&*lower) {
             return word.to_owned();
         }
-        let next = self.words.len();
-        let stand_in = self.words.entry(lower).or_insert_with(|| syllables(next)).clone();
+        let stand_in = if let Some(known) = self.words.get(&lower) {
+            known.clone()
+        } else {
+            let mut stand_in = self.syllables();
+            if stand_in == lower {
+                stand_in = self.syllables();
+            }
+            self.words.insert(lower, stand_in.clone());
+            stand_in
+        };
         if word.chars().all(char::is_uppercase) {
             stand_in.to_uppercase()
         } else if word.chars().next().is_some_and(char::is_uppercase) {
@@ -268,22 +308,132 @@ impl Anonymiser {
         }
     }
 
+    fn syllables(&mut self) -> String {
+        let word = syllables(self.next_word);
+        self.next_word += 1;
+        word
+    }
+
+    /// As long as the number was, but of three digits at least: a stand-in of one digit could only be one of ten.
     fn number(&mut self, number: &str) -> String {
-        let next = self.numbers.len() + 1;
-        let long = number.len();
-        self.numbers
-            .entry(number.to_owned())
-            .or_insert_with(|| format!("{next:0long$}"))
-            .clone()
+        if let Some(known) = self.numbers.get(number) {
+            return known.clone();
+        }
+        let long = number.len().max(3);
+        let mut next = || {
+            self.last_number += 1;
+            format!("{:0long$}", self.last_number)
+        };
+        let mut stand_in = next();
+        if stand_in == number {
+            stand_in = next();
+        }
+        self.numbers.insert(number.to_owned(), stand_in.clone());
+        stand_in
+    }
+
+    /// Another address, of a net that no host has: `0.0.0.1`, with as many parts and the same signs between them; `100::1` for one of
+    /// IPv6. The machines of a class stay in one.
+    fn address(&mut self, address: &str) -> String {
+        if let Some(known) = self.addresses.get(address) {
+            return known.clone();
+        }
+        let number = self.addresses.len() + 1;
+        let stand_in = if is_of_ipv6(address) {
+            format!("100::{number}")
+        } else {
+            let mut places = address.bytes().filter(|byte| !byte.is_ascii_digit()).count();
+            let mut stand_in = String::from("0");
+            for sign in address.chars().filter(|c| !c.is_ascii_digit()) {
+                places -= 1;
+                let octet = u32::try_from(places)
+                    .ok()
+                    .and_then(|places| 256_usize.checked_pow(places))
+                    .map_or(0, |unit| number / unit % 256);
+                stand_in.push(sign);
+                stand_in.push_str(&octet.to_string());
+            }
+            stand_in
+        };
+        self.addresses.insert(address.to_owned(), stand_in.clone());
+        stand_in
     }
 }
 
-/// Whether a letter belongs to the number beside it (`V1-V3`, `J001`, `19c`), or is the one that common accounts begin with (`C##`). Any
-/// other letter that stands alone may be somebody's name, and gets a stand-in as long as any other.
-fn is_of_a_version(before: Option<char>, letter: &str, after: &str) -> bool {
-    let is_digit = |beside: Option<char>| beside.is_some_and(|c| c.is_ascii_digit());
-    let is_one = letter.chars().count() == 1 && letter.chars().all(char::is_alphabetic);
-    is_one && (is_digit(before) || is_digit(after.chars().next()) || letter == "C" && after.starts_with("##"))
+/// Whether a character is a letter of a word. What is neither ASCII nor a sign that everybody uses is somebody's choice.
+const fn is_of_a_word(c: char) -> bool {
+    c.is_ascii_alphabetic() || !c.is_ascii()
+}
+
+const fn is_part_of_a_name(c: char) -> bool {
+    is_of_a_word(c) || c.is_ascii_digit()
+}
+
+/// The word, the number or the sign that a text begins with.
+fn token(text: &str, first: char) -> &str {
+    let is_same = |c: char| {
+        if is_of_a_word(first) {
+            is_of_a_word(c)
+        } else {
+            first.is_ascii_digit() && c.is_ascii_digit()
+        }
+    };
+    let end = text.find(|c| !is_same(c)).unwrap_or(text.len());
+    &text[..end.max(first.len_utf8())]
+}
+
+/// Whether a text has the form of an address of IPv6: groups of up to four hexadecimal digits, of which the last may be one of IPv4.
+fn is_of_ipv6(text: &str) -> bool {
+    let is_group =
+        |group: &str| group.contains('.') || group.len() <= 4 && group.bytes().all(|byte| byte.is_ascii_hexdigit());
+    text.matches(':').count() >= 2 && text.split(':').all(is_group)
+}
+
+/// The address that a text begins with: one of IPv6, or numbers joined by the same sign.
+fn address(text: &str) -> Option<&str> {
+    let end = |text: &str, is_in: fn(char) -> bool| text.find(|c| !is_in(c)).unwrap_or(text.len());
+    let candidate = &text[..end(text, |c| c.is_ascii_hexdigit() || matches!(c, ':' | '.'))];
+    let candidate = candidate.strip_suffix('.').unwrap_or(candidate);
+    let is_whole = !text[candidate.len()..].starts_with(is_part_of_a_name);
+    if is_whole && is_of_ipv6(candidate) {
+        return Some(candidate);
+    }
+    let sign = text[end(text, |c| c.is_ascii_digit())..].chars().next()?;
+    if !text.starts_with(|c: char| c.is_ascii_digit()) || !matches!(sign, '.' | '-' | '_' | ':') {
+        return None;
+    }
+    let (mut length, mut parts) = (0, 0);
+    for part in text.split(sign) {
+        let digits = end(part, |c| c.is_ascii_digit());
+        if digits == 0 || part[digits..].starts_with(is_of_a_word) {
+            break;
+        }
+        length += digits + usize::from(parts > 0);
+        parts += 1;
+        if digits < part.len() {
+            break;
+        }
+    }
+    (parts >= ADDRESS_PARTS).then(|| &text[..length])
+}
+
+/// `oracle@`, the host, and ` (J001)`: PROGRAM as Oracle writes it for a process of its own, whose name has three to five letters and
+/// digits. Only the host is anybody's.
+fn of_server_process(program: &str) -> Option<(&str, &str, &str)> {
+    let (name, rest) = program.split_at(program.find('@')? + 1);
+    let (host, process) = rest.split_at(rest.find(" (")?);
+    let inside = process.strip_prefix(" (")?.strip_suffix(')')?;
+    let is_one = name.eq_ignore_ascii_case("oracle@")
+        && (3..=5).contains(&inside.len())
+        && inside.starts_with(|first: char| first.is_ascii_alphabetic())
+        && inside.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    is_one.then_some((name, host, process))
+}
+
+/// Whether a letter is the one that common accounts begin with (`C##`). Any other letter that stands alone, also beside a digit, may be
+/// somebody's name, and gets a stand-in as long as any other.
+fn is_of_common_accounts(letter: &str, after: &str) -> bool {
+    letter == "C" && after.starts_with("##")
 }
 
 /// A word for a number, of syllables: `baba`, `beba`, `biba`.
@@ -329,6 +479,8 @@ fn of_length(mut text: String, length: usize) -> String {
 mod tests {
     use super::*;
     use crate::decide::pressure::Readings;
+    use crate::recording::{Header, RecordingWriter};
+    use crate::session::column::Source;
     use crate::session::snapshot::Cell;
     use crate::session::snapshot::{Instance, Snapshot, SnapshotSource};
 
@@ -344,8 +496,8 @@ mod tests {
         );
         assert_eq!(anonymiser.words_of("Müller, 4711"), "Buba, 0001");
         assert_eq!(anonymiser.words_of("4711 and 08154711"), "0001 daba 00000002");
-        let of_versions = Anonymiser::default().words_of("oracle 19c (J01) on x64");
-        assert_eq!(of_versions, "oracle 19c (J01) baba x64");
+        let beside_digits = Anonymiser::default().words_of("oracle 19c (J01) on x64");
+        assert_eq!(beside_digits, "oracle 19baba (BEBA01) biba boba64");
         let all: BTreeSet<String> = (0..20_000).map(syllables).collect();
         assert_eq!(all.len(), 20_000, "each number has a word of its own");
     }
@@ -377,6 +529,148 @@ mod tests {
         for own in ["SYS", "SYSTEM", "DBSNMP"] {
             assert_eq!(account(&mut anonymiser, own), own);
         }
+    }
+
+    /// Numbers that name somebody by themselves: all of a text without a letter, and addresses, however short their parts are.
+    #[test]
+    fn addresses_and_names_of_digits_get_stand_ins() {
+        let mut anonymiser = Anonymiser::default();
+        let mut shown = |text: &str| anonymiser.words_of(text);
+        assert_eq!(shown("10.1.2.3"), "0.0.0.1");
+        assert_eq!(shown("10.12.13.14"), "0.0.0.2");
+        assert_eq!(shown("10.1.2.3"), "0.0.0.1", "the same for the same");
+        assert_eq!(shown("ip-10-1-2-3.ec2"), "baba-0-0-0-3.beba2");
+        assert_eq!(shown("fe80::1"), "100::4");
+        assert_eq!(shown("fe80::a%eth0"), "100::5%biba0");
+        assert_eq!(shown("::ffff:10.1.2.3"), "100::6");
+        assert_eq!(shown("1.2.3"), "0.0.7");
+        assert_eq!(shown("42"), "001");
+        assert_eq!(shown("001"), "002", "a number stands for no other, and not for itself");
+        assert_eq!(shown("4:2"), "003:004");
+        assert_eq!(shown("web01-2"), "boba01-2");
+        assert_eq!(shown("rman@bóx (TNS V1-V3)"), "rman@buba (TNS V1-V3)");
+        for number in 0..300 {
+            anonymiser.words_of(&format!("192.168.{}.{}", number / 256, number % 256));
+        }
+        assert_eq!(anonymiser.words_of("10.9.8.7"), "0.0.1.52");
+        // Words and numbers that happen to be the next stand-in.
+        let mut anonymiser = Anonymiser::default();
+        assert_eq!(anonymiser.words_of("baba beba 001 002"), "beba biba 002 003");
+    }
+
+    /// Names of every shape, between bars.
+    const SHAPES: &str = "Q|x|U7|x1|m1|s1|z1|k9|o1|c3|M4|9Q|q7w8|x1y2z3|QX|qxw|Qxw77|qx-77|qx_77.why|web99.qxw.example|\
+        10.1.2.3|10.12.13.14|77.88.99.66|ip-77-88-99-66|77_88_99_66|fe80::77|2001:db8::99|::1:77|\
+        why@qxw.example|QXW\\hyx|QXW\\h9|MÜLLER|ü|Ü7|李|٣٤|55|5|777|98765|77-88|C##Q|C##Q7|C##QXW|qxw (J77)|\
+        oracle@qxw (TNS V1-V3)|oracle@q9 (J001)|oracle@10.1.2.3 (LGWR)|\
+        q.w.x.y.h.q.w.x.y.h.q.w.x.y.h.q.w.x.y.h|q.w.x.y.h.q.w.x.y.h.q.w.x.y.h.q.w.x.y.q";
+
+    fn of_client(names_read: &[Column]) -> Vec<Column> {
+        let key = [Column::InstId, Column::Sid, Column::Serial, Column::Type];
+        key.into_iter().chain(names_read.iter().copied()).collect()
+    }
+
+    /// A session for each name, which has it in each of these columns. Columns of other views pass the same function.
+    fn of_names(names: &[&str], names_read: &[Column]) -> RecordedSnapshot {
+        let columns = of_client(names_read);
+        let mut builder = Snapshot::builder(SnapshotSource::Live, &columns);
+        for (sid, name) in (1..).zip(names) {
+            let numbers = [1, sid, 1].map(Cell::Number).into_iter();
+            let texts = [Cell::Text("USER")]
+                .into_iter()
+                .chain(names_read.iter().map(|_| Cell::Text(name)));
+            builder
+                .push_row(&numbers.chain(texts).collect::<Vec<_>>())
+                .expect("few rows");
+        }
+        let instances = ["z9", "Q", "77", "PRODQ7"].into_iter().zip(1..);
+        let instances = instances.map(|(name, inst_id)| Instance {
+            inst_id,
+            name: name.into(),
+            complete: true,
+        });
+        let facts = ProtectionFacts {
+            own_username: "X7".into(),
+            own_sessions: Vec::new(),
+            oracle_maintained: ["SYS"].map(String::from).into(),
+            replication: ["Y7", "Q"].map(String::from).into(),
+        };
+        RecordedSnapshot {
+            snapshot: builder
+                .finish(None, instances.collect())
+                .finish(columns.iter().copied().collect()),
+            readings: Readings::default(),
+            facts: Arc::new(facts),
+        }
+    }
+
+    /// The bytes of the whole file, for names of every shape in every column of a client. Each has a letter (q, x, w, y, h) or a number that
+    /// no stand-in has.
+    #[test]
+    fn nothing_of_a_clients_own_names_is_in_the_file() {
+        let names: Vec<&str> = SHAPES.split('|').collect();
+        let names_read: Vec<Column> = NAMES
+            .into_iter()
+            .filter(|column| column.source() == Source::Session)
+            .collect();
+        let recorded = of_names(&names, &names_read);
+        let columns = of_client(&names_read);
+        let mut anonymiser = Anonymiser::default();
+        let header = Header {
+            database: anonymiser.database("q7"),
+            every: std::time::Duration::from_secs(60),
+        };
+        let mut writer = RecordingWriter::begin(Vec::new(), &header).expect("memory");
+        let after = anonymiser.anonymise(recorded.clone());
+        writer.add(after.clone()).expect("memory");
+        let file = String::from_utf8_lossy(&writer.finish()).to_lowercase();
+        // The names of columns are Oracle's, and have letters of the names.
+        let file = columns
+            .iter()
+            .fold(file, |file, column| file.replace(column.name(), ""));
+        for name in &names {
+            let own = name
+                .trim_start_matches("C##")
+                .trim_start_matches("oracle@")
+                .to_lowercase();
+            let own = own.split(" (").next().unwrap_or(&own);
+            let alone = |at: usize| {
+                let is_edge = |c: Option<char>| !c.is_some_and(char::is_alphanumeric);
+                is_edge(file[..at].chars().next_back()) && is_edge(file[at + own.len()..].chars().next())
+            };
+            // The lengths and counts between the texts may be any single character.
+            let left = file.match_indices(own).find(|(at, _)| own.len() > 1 && alone(*at));
+            assert_eq!(left, None, "{name}");
+            for row in 0..names.len() {
+                for column in names_read.iter().copied() {
+                    let shown = after.snapshot.text(row, column).expect("a text");
+                    assert_ne!(shown.to_lowercase(), name.to_lowercase());
+                    assert!(
+                        !shown.to_lowercase().contains(|c| "qxwhyü李٣٤".contains(c)) || shown.starts_with("oracle@"),
+                        "{shown}"
+                    );
+                }
+            }
+        }
+        for row in 0..names.len() {
+            let shown = |row| after.snapshot.text(row, Column::Machine);
+            let same = (0..names.len()).filter(|other| shown(*other) == shown(row)).count();
+            assert_eq!(same, 1, "{} has a stand-in of its own", names[row]);
+        }
+        let shown = |row| after.snapshot.text(row, Column::Program).expect("a program");
+        let of = |name| {
+            names
+                .iter()
+                .position(|one| *one == name)
+                .map(shown)
+                .expect("it is there")
+        };
+        assert!(
+            of("oracle@q9 (J001)").ends_with(" (J001)"),
+            "{}",
+            of("oracle@q9 (J001)")
+        );
+        assert!(of("oracle@10.1.2.3 (LGWR)").starts_with("oracle@0.0.0."));
     }
 
     /// INST_ID, SID, SERIAL#, TYPE, USERNAME, PROGRAM, MODULE, MACHINE.

@@ -68,6 +68,8 @@ pub(crate) struct PolicyTotals {
     pub(crate) action: Action,
     /// Whether it runs on this database.
     pub(crate) runs: bool,
+    /// Why it did not at first.
+    pub(crate) absent: Option<String>,
     /// The number of snapshots in which it was due.
     pub(crate) due: usize,
     /// Its actions.
@@ -127,6 +129,7 @@ impl Totals {
             name: Arc::clone(&policy.name),
             action: policy.action,
             runs: false,
+            absent: None,
             due: 0,
             tally: ActionTally::default(),
             most_matched: 0,
@@ -191,6 +194,11 @@ impl Totals {
     }
 
     fn count_policies(&mut self, step: &ReplayedCycle) {
+        for (policy, here) in self.policies.iter_mut().zip(step.here.each()) {
+            if let Err(absent) = here {
+                policy.absent.get_or_insert_with(|| absent.to_string());
+            }
+        }
         for in_force in step.here.running() {
             let policy = &mut self.policies[in_force.index()];
             policy.runs = true;

@@ -26,7 +26,8 @@ impl Curve {
     }
 
     /// What the numbers are.
-    pub(super) const KEY: &str = "The policy alone, with its hold, floor, schedule and gate, without budgets and breaker. A session that was \
+    pub(super) const KEY: &str = "The policy alone, with its hold, floor, schedule and gate, without budgets and breaker, and whatever its \
+        `databases` and its `mode` say. A session that was \
         used again is a new one for a limit of idle time.";
 
     /// The table; its columns are those of rehearsals.

@@ -3,6 +3,8 @@
 //! Rendering reads nothing. JSON is one object a line and a contract with scripts: keys are added, never renamed. Text from
 //! sessions is made harmless in every format, as in a report.
 
+mod groups_csv;
+mod head;
 mod rehearsed;
 mod tally;
 
@@ -170,27 +172,7 @@ impl HistoryReport<'_> {
         });
         ReportTable {
             title: "By day and policy",
-            head: vec![
-                "Day",
-                "Database",
-                "Policy",
-                "Mode",
-                "Users",
-                "Held",
-                "Actions",
-                "Done",
-                "Spared",
-                "Failed",
-                "Unused",
-                "Open",
-                "Gone",
-                "Lingering",
-                "Back",
-                "Used",
-                "Validated",
-                "Ended",
-                "Watched",
-            ],
+            head: head::HEAD.to_vec(),
             rows: rows.collect(),
             words: 6,
             left_out: 0,
@@ -226,6 +208,15 @@ impl HistoryReport<'_> {
         std::iter::once(self.table()).chain(rehearsal).collect()
     }
 
+    /// What the head of each of [`Self::tables`] means.
+    fn keys(&self) -> [Option<&'static str>; 2] {
+        if self.summary {
+            [Some(head::KEY), Some(rehearsal::KEY)]
+        } else {
+            [None, None]
+        }
+    }
+
     fn to_text(&self, style: TextStyle) -> String {
         let style = style.readable();
         let mut out = String::new();
@@ -238,6 +229,7 @@ impl HistoryReport<'_> {
         } else {
             if self.summary {
                 self.summary_table().text(&mut out, style);
+                wrapped(&mut out, "  ", head::KEY, style, Colour::Dim);
                 if let Some(table) = self.rehearsal_table() {
                     out.push('\n');
                     push(&mut out, &bold(table.title, style));
@@ -289,8 +281,11 @@ impl HistoryReport<'_> {
         for note in self.notes() {
             let _ = writeln!(out, "> **Note:** {}\n", markdown::escaped(&note));
         }
-        for table in self.tables() {
+        for (table, key) in self.tables().into_iter().zip(self.keys()) {
             table.markdown(&mut out);
+            if let Some(key) = key {
+                let _ = writeln!(out, "{key}\n");
+            }
         }
         out
     }
@@ -299,7 +294,9 @@ impl HistoryReport<'_> {
         let content = html! {
             header { h1 { (self.title()) } }
             @for note in self.notes() { p.note { (with_code(&note)) } }
-            @if self.read.entries.is_empty() { p { "Nothing was done." } } @else { @for table in self.tables() { (table.html()) } }
+            @if self.read.entries.is_empty() { p { "Nothing was done." } } @else { @for (table, key) in self.tables().into_iter().zip(self.keys()) {
+                @if let Some(key) = key { (table.html_with(key)) } @else { (table.html()) }
+            } }
         };
         report_page(&self.title(), &content)
     }
@@ -307,13 +304,13 @@ impl HistoryReport<'_> {
     fn to_csv(&self) -> String {
         if self.summary {
             let table = self.summary_table();
-            let head: [&str; 19] = table.head.try_into().expect("the table has these columns");
+            let head: [&str; 20] = table.head.try_into().expect("the table has these columns");
             let mut rows = vec![head.map(|head| head.to_lowercase())];
             for row in table.rows {
-                let row: [String; 19] = row.try_into().expect("the table has these columns");
+                let row: [String; 20] = row.try_into().expect("the table has these columns");
                 rows.push(row.map(|cell| if cell == "-" { String::new() } else { inert(&cell) }));
             }
-            return written(&rows);
+            return written(&rows) + &groups_csv::second_csv(&rehearsed::by_policy(&self.read.entries));
         }
         let mut rows = vec![CSV_HEADER.map(str::to_owned)];
         rows.extend(self.read.entries.iter().map(csv_row));

@@ -15,7 +15,7 @@ const GROUPS_SHOWN: usize = 10;
 const GROUPS_IN_JSON: usize = 100;
 
 /// The names of [`cells`] for people.
-pub(crate) const HEAD: [&str; 7] = ["Ended", "Used", "Soonest", "Valid.", "Unused", "Watched", "Lost"];
+pub(crate) const HEAD: [&str; 7] = ["Would end", "Used", "Soonest", "Valid.", "Ended", "Watched", "Lost"];
 
 /// The names of [`figures`] for programs.
 pub(super) const COLUMNS: [&str; 8] = [
@@ -30,9 +30,9 @@ pub(super) const COLUMNS: [&str; 8] = [
 ];
 
 /// What the head of the table means.
-pub(crate) const KEY: &str = "Ended: sessions that would have been ended. Used: they then made a call, the soonest after this time; \
-    Valid.: of these, those whose calls look like a pool's validation. Unused: they ended by themselves. Watched: neither so \
-    far. Lost: they could not be watched to the end.";
+pub(crate) const KEY: &str = "Would end: sessions that would have been ended. Used: they then made a call, the soonest after this time; \
+    Valid.: of these, those whose calls look like a pool's validation. Ended: they ended by themselves, without another call. \
+    Watched: neither so far. Lost: they could not be watched to the end. Used, Ended, Watched and Lost add up to Would end.";
 
 /// The times of both kinds of use.
 fn times(tally: &RehearsalTally) -> AfterTimes {

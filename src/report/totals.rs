@@ -270,7 +270,11 @@ impl Totals {
         // A policy of which no snapshot tells may well run there.
         let told = self.snapshots > 0;
         for policy in self.policies.iter().filter(|policy| told && !policy.runs) {
-            remarks.push(format!("policy {} does not run on {}", policy.name, self.database));
+            let why = policy
+                .absent
+                .as_deref()
+                .map_or_else(String::new, |why| format!(": {why}"));
+            remarks.push(format!("policy {} does not run on {}{why}", policy.name, self.database));
         }
         for (count, what, noun) in [
             (

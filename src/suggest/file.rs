@@ -5,8 +5,9 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 
 use super::limits::{SuggestedLimit, length, of_group};
-use super::native::NativeLimit;
-use super::rounding::minutes;
+use super::native::{NativeLimit, SHORTEST_FOR_BLOCKERS};
+use super::profile::{ProfileStatements, ended};
+use super::rounding::{SHORTEST, minutes};
 use super::survey::{GroupSurvey, RecordingSurvey};
 use crate::actuator::PRIVILEGE;
 use crate::decide::evaluate::is_whole;
@@ -16,7 +17,7 @@ use crate::policy::condition_and_problems;
 use crate::quantity::{Bytes, Span, counted, policies};
 use crate::session::column::Column;
 use crate::session::time::iso;
-use crate::terminal::visible::visible;
+use crate::terminal::visible::{acts, visible};
 
 /// Comments are broken into lines of this length.
 const WIDTH: usize = 110;
@@ -214,8 +215,9 @@ impl RecordingSurvey {
                 let all: usize = self.groups.iter().map(|group| of_group(group, self).ends).sum();
                 let text = format!(
                     "MAX_IDLE_TIME (12.2 and later) has one value for all sessions of a PDB or instance, also for those in a transaction. The \
-                     shortest that would have hit nobody who came back (the latest was {}) would have ended {}; the limits of all \
-                     groups together, {all}:",
+                     shortest of at least {} that would have hit nobody who came back (the latest was {}) would have ended {}; the \
+                     limits of all groups together, {all}:",
+                    Span(SHORTEST),
                     latest(limit),
                     ended(limit)
                 );
@@ -244,13 +246,14 @@ impl RecordingSurvey {
                 let vain = for_all.is_some_and(|for_all| for_all <= seconds);
                 let text = format!(
                     "MAX_IDLE_BLOCKER_TIME (19c and later) ends idle sessions that others wait for, except those of SYS; all that are idle count \
-                     as such where a PDB or instance is about to reach its SESSIONS or PROCESSES.{} The shortest that would have hit no \
-                     session that others waited for and that was called again:",
+                     as such where a PDB or instance is about to reach its SESSIONS or PROCESSES.{} The shortest of at least {} that would have \
+                     hit no session that others waited for and that was called again:",
                     if vain {
                         " It has an effect only below MAX_IDLE_TIME."
                     } else {
                         ""
-                    }
+                    },
+                    Span(SHORTEST_FOR_BLOCKERS)
                 );
                 comment(out, BELOW, &text);
                 let _ = writeln!(
@@ -273,8 +276,7 @@ impl RecordingSurvey {
     /// What a profile of each user would do as well.
     fn profiles(&self, out: &mut String) {
         let profiles = self.users.profiles();
-        let plain: Vec<_> = profiles.into_iter().filter(|(user, _)| is_plain(user)).collect();
-        if plain.is_empty() {
+        if profiles.is_empty() {
             return;
         }
         comment(
@@ -284,17 +286,14 @@ impl RecordingSurvey {
              SNIPED; its row stays until its client calls. ALTER USER replaces the user's present profile, and all other limits become \
              those of the profile DEFAULT, also those of passwords; where the user has a profile of its own, alter that:",
         );
-        for (user, (survey, limit)) in plain {
-            let present = match survey.profiles.len() {
-                0 => "the present profile, which was not recorded".to_owned(),
-                _ => Vec::from_iter(survey.profiles.iter().map(|profile| visible(profile))).join(", "),
-            };
-            let _ = writeln!(
-                out,
-                "#     CREATE PROFILE IDLE_{user} LIMIT IDLE_TIME {}; ALTER USER \"{user}\" PROFILE IDLE_{user};  -- {}; replaces {present}",
-                minutes(limit.seconds),
-                ended(&limit)
-            );
+        let mut names = BTreeSet::new();
+        for (user, (survey, limit)) in profiles {
+            match ProfileStatements::of(user, &mut names) {
+                Ok(statements) => {
+                    let _ = writeln!(out, "#     {}", statements.line(survey, &limit));
+                }
+                Err(why) => comment(out, "#    ", &format!("no statement for {user}: {why}")),
+            }
         }
     }
 
@@ -388,15 +387,6 @@ fn latest(limit: &NativeLimit) -> String {
     )
 }
 
-/// How many sessions a limit would have ended: `3 sessions, 1 of them protected`.
-fn ended(limit: &NativeLimit) -> String {
-    let all = counted(limit.ends, "session");
-    match limit.ends_protected {
-        0 => all,
-        protected => format!("{all}, {protected} of them protected"),
-    }
-}
-
 /// How often, and how many of them after no more than each step.
 fn times(times: &AfterTimes) -> String {
     if times.count == 0 {
@@ -486,22 +476,13 @@ fn writable(column: Column, text: &str) -> Result<(), String> {
             column.name()
         ));
     }
-    if text.is_empty() || visible(text) != text {
+    if text.is_empty() || text.chars().any(acts) {
         return Err(format!(
             "its {} has characters that a policy file cannot hold",
             column.name()
         ));
     }
     Ok(())
-}
-
-/// Whether a name needs no quotes in a statement.
-fn is_plain(name: &str) -> bool {
-    name.starts_with(|letter: char| letter.is_ascii_uppercase())
-        && name
-            .bytes()
-            .all(|letter| letter.is_ascii_uppercase() || letter.is_ascii_digit() || letter == b'_')
-        && name.len() <= 25
 }
 
 /// A name for the policy of a group, which no other has.

@@ -8,6 +8,7 @@
 mod file;
 mod limits;
 mod native;
+mod profile;
 mod rounding;
 mod survey;
 #[cfg(test)]

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::{Index, IndexMut};
 use std::sync::Arc;
 
-use super::rounding::{INEXACT, SHORTEST, rounded};
+use super::rounding::{INEXACT, SHORTEST, whole_minutes};
 use crate::session::column::Column;
 use crate::session::snapshot::Snapshot;
 
@@ -15,7 +15,7 @@ const MOST_USERS: usize = 10_000;
 pub(super) const MOST_LAST: usize = 100_000;
 
 /// No limit for idle sessions that others wait for is suggested that is shorter, in seconds.
-const SHORTEST_FOR_BLOCKERS: i64 = 300;
+pub(super) const SHORTEST_FOR_BLOCKERS: i64 = 300;
 
 /// How long a session had been idle when it was called again, in seconds, and whether it is protected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -88,7 +88,7 @@ impl IndexMut<usize> for UserSurveys {
 /// One of Oracle's own limits, as the recording shows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct NativeLimit {
-    /// The shortest round one beyond which nobody came back, in seconds.
+    /// The shortest beyond which nobody came back, in seconds: whole minutes, and at least [`SHORTEST`].
     pub(super) seconds: i64,
     /// The user whose session came back latest, and when.
     pub(super) user: Option<Arc<str>>,
@@ -150,7 +150,7 @@ impl UserSurveys {
     pub(super) fn max_idle_blocker_time(&self) -> Option<i64> {
         let applies = self.users.iter().filter(|user| !user.is_sys());
         let latest = applies.filter_map(|user| user.latest_blocker).max()?;
-        Some(rounded((latest + INEXACT).max(SHORTEST_FOR_BLOCKERS)))
+        Some(whole_minutes((latest + INEXACT).max(SHORTEST_FOR_BLOCKERS)))
     }
 
     /// Whether others waited for an idle session that MAX_IDLE_BLOCKER_TIME applies to.
@@ -165,7 +165,7 @@ fn limit<'u>(users: impl Iterator<Item = &'u UserSurvey> + Clone) -> Option<Nati
         .clone()
         .filter_map(|user| Some((user.latest?, user)))
         .max_by_key(|(latest, _)| *latest)?;
-    let seconds = rounded((latest.idle + INEXACT).max(SHORTEST));
+    let seconds = whole_minutes((latest.idle + INEXACT).max(SHORTEST));
     let ended = users
         .flat_map(|user| &user.last_idle)
         .filter(|last| last.idle > seconds);

@@ -18,6 +18,12 @@ pub(super) fn rounded(seconds: i64) -> i64 {
     seconds.saturating_add(step - 1) / step * step
 }
 
+/// The next whole minute, in seconds, as Oracle's parameters count.
+#[must_use]
+pub(super) const fn whole_minutes(seconds: i64) -> i64 {
+    minutes(seconds).saturating_mul(60)
+}
+
 /// Seconds in whole minutes, as Oracle's parameters count; never fewer.
 #[must_use]
 pub(super) const fn minutes(seconds: i64) -> i64 {

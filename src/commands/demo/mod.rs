@@ -7,6 +7,7 @@
 //!
 //! With `--from`, the database begins with the user's own sessions, and the user's own policies run on it ([`practice`]).
 
+mod left_out;
 mod narrator;
 mod pages;
 mod practice;
@@ -33,7 +34,7 @@ use crate::daemon::service::DaemonService;
 use crate::decide::outcome::Outcome;
 use crate::decide::verify::Proof;
 use crate::policy::model::{Limits, Mode, PolicySet};
-use crate::quantity::Elapsed;
+use crate::quantity::{Elapsed, counted};
 
 /// Simulated seconds per second.
 const SPEED: u32 = 60;
@@ -184,22 +185,27 @@ fn practise(arguments: &DemoArgs, file: &Path, folder: PathBuf, paced: PacedCloc
     }
     let set = Arc::new(set);
     let saved = practice::read(file)?;
-    let (mut scenario, count) = saved.scenario(USER, PASSWORD)?;
+    let taken = saved.taken_over();
+    let mut scenario = saved.scenario(&taken, USER, PASSWORD)?;
     let read_at = saved.read_at();
     scenario.speed = f64::from(SPEED);
     let world = World::new(scenario);
     let mut server = serve(&world)?;
-    let name = arguments.database.clone().or(saved.database);
+    let name = arguments.database.clone().or(saved.database.clone());
     let name = name.unwrap_or_else(|| "practice".to_owned());
     let config = config(&folder, &server, arguments, (&name, Limits::default()))?;
     tell(&ink.bold(&format!(
-        "orareaper demo: your policies (every policy that is not `off` enforces) against a simulation of {count} sessions of {}",
+        "orareaper demo: your policies (every policy that is not `off` enforces) against a simulation of {} of {}",
+        counted(taken.rows.len(), "session"),
         file.display()
     )));
     tell(
         "  Three or more sessions of the same user, machine and program are taken for a pool, which opens a new session for each that",
     );
     tell("  is killed. Nobody else logs in, and no idle session goes to work. No real session is touched.");
+    for line in taken.told().chain(saved.notes.iter().cloned()) {
+        tell(&format!("  {line}"));
+    }
     practice::tell_left_out(&config.databases[0], &set, read_at);
     tell("");
     introduce(ink, &server, arguments, &folder);

@@ -13,13 +13,14 @@ use chrono::{DateTime, Utc};
 use orasim::{KillRecord, Scenario};
 use serde_json::{Map, Value, json};
 
+use crate::commands::demo::left_out::TakenOver;
 use crate::commands::demo::narrator::{Ink, Seen, tell};
 use crate::commands::recorded::RecordingInput;
 use crate::commands::stream::source_name;
 use crate::config::DatabaseConfig;
 use crate::decide::in_force::{Absent, DatabaseRules, Due};
 use crate::decide::pressure::Readings;
-use crate::decide::protect::{ProtectionFacts, is_server_process};
+use crate::decide::protect::ProtectionFacts;
 use crate::decide::refill::ClientGroup;
 use crate::decide::verify::Proof;
 use crate::export;
@@ -47,6 +48,8 @@ pub(super) struct SavedWorld {
     snapshot: Snapshot,
     readings: Readings,
     facts: ProtectionFacts,
+    /// What could not be read of an export.
+    pub(super) notes: Vec<String>,
 }
 
 /// Reads an export, or the last snapshot of a recording.
@@ -75,6 +78,7 @@ pub(super) fn read(path: &Path) -> Result<SavedWorld, String> {
         snapshot: last.snapshot,
         readings: last.readings,
         facts: (*last.facts).clone(),
+        notes: Vec::new(),
     })
 }
 
@@ -85,6 +89,7 @@ fn exported(bytes: impl Read, name: &str) -> Result<SavedWorld, String> {
         snapshot: saved.snapshot,
         readings: Readings::default(),
         facts: ProtectionFacts::default(),
+        notes: saved.notes,
     })
 }
 
@@ -94,14 +99,23 @@ impl SavedWorld {
         self.snapshot.utc()
     }
 
-    /// The simulated database with these sessions, and how many of them it has.
+    /// The sessions that the simulated database takes over, and why it does not take the others.
+    pub(super) fn taken_over(&self) -> TakenOver {
+        TakenOver::of(&self.snapshot, &self.facts)
+    }
+
+    /// The simulated database with these sessions.
     ///
     /// # Errors
     /// When nobody is left to act on, or there are too many.
-    pub(super) fn scenario(&self, user: &str, password: &str) -> Result<(Scenario, usize), String> {
-        let rows: Vec<usize> = (0..self.snapshot.rows()).filter(|row| self.is_client(*row)).collect();
+    pub(super) fn scenario(&self, taken: &TakenOver, user: &str, password: &str) -> Result<Scenario, String> {
+        let rows = &taken.rows;
         match rows.len() {
-            0 => return Err("the file has no session of a user's client".into()),
+            0 => {
+                let none = "the file has no session of a user's client that could be practised on".to_owned();
+                let why: Vec<String> = std::iter::once(none).chain(taken.told()).collect();
+                return Err(why.join("; "));
+            }
             count if count > MOST => {
                 return Err(format!(
                     "the file has {count} sessions of clients; the simulated database takes {MOST}"
@@ -114,15 +128,17 @@ impl SavedWorld {
             .clock()
             .map(|clock| clock.now)
             .or_else(|| self.latest_logon());
-        let pools = self.pools(&rows);
+        let pools = self.pools(rows);
         let mut groups: Vec<Value> = Vec::new();
         // Whoever holds up others comes before them.
         let mut order = rows.clone();
-        let waits = |row: &usize| self.blocker(*row).is_some();
+        let waits = |row: &usize| self.blocker(*row, rows).is_some();
         order.sort_by_key(waits);
         let mut named = BTreeSet::new();
         for row in order {
-            let group = self.group(row, now, pools.contains(&ClientGroup::of(&self.snapshot, row)), &named);
+            let pool = pools.contains(&ClientGroup::of(&self.snapshot, row));
+            let blocker = self.blocker(row, rows).filter(|blocker| named.contains(blocker));
+            let group = self.group(row, now, pool, blocker);
             named.insert(row);
             groups.push(group);
         }
@@ -130,14 +146,13 @@ impl SavedWorld {
             "description": "sessions of a file",
             "release": "19.22.0.0.0",
             "starts": now.and_then(calendar).map(|at| at.format("%Y-%m-%dT%H:%M:%S").to_string()),
-            "database": {"name": DATABASE, "pdbs": self.containers(&rows)},
-            "instances": self.instances(&rows),
-            "accounts": self.accounts(&rows, user, password),
+            "database": {"name": DATABASE, "pdbs": self.containers(rows)},
+            "instances": self.instances(rows),
+            "accounts": self.accounts(rows, user, password),
             "parameters": self.parameters(rows.len()),
             "sessions": groups,
         });
-        let scenario = Scenario::parse(&text.to_string()).map_err(|error| format!("simulate the sessions: {error}"))?;
-        Ok((scenario, rows.len()))
+        Scenario::parse(&text.to_string()).map_err(|error| format!("simulate the sessions: {error}"))
     }
 
     fn text(&self, row: usize, column: Column) -> Option<String> {
@@ -145,13 +160,6 @@ impl SavedWorld {
         self.snapshot
             .text(row, column)
             .map(|text| text.replace('{', "(").replace('}', ")"))
-    }
-
-    /// Whether it is a client's: the simulated instances bring their own background processes and slaves.
-    fn is_client(&self, row: usize) -> bool {
-        let is_user = self.snapshot.text(row, Column::Type).is_none_or(|kind| kind == "USER");
-        let server_process = self.snapshot.text(row, Column::Program).is_some_and(is_server_process);
-        is_user && self.snapshot.text(row, Column::Username).is_some() && !server_process
     }
 
     fn latest_logon(&self) -> Option<DbTime> {
@@ -171,16 +179,14 @@ impl SavedWorld {
             .collect()
     }
 
-    /// The row of the session that it waits for, if that is among the sessions.
-    fn blocker(&self, row: usize) -> Option<usize> {
+    /// The row of the session that it waits for, if that is among those that are taken over.
+    fn blocker(&self, row: usize, rows: &[usize]) -> Option<usize> {
         let sid = self.snapshot.id(row, Column::BlockingSession)?;
         let inst_id = self.snapshot.id(row, Column::BlockingInstance).or(self.inst_id(row))?;
-        (0..self.snapshot.rows()).find(|other| {
-            *other != row
-                && self.snapshot.id(*other, Column::Sid) == Some(sid)
-                && self.inst_id(*other) == Some(inst_id)
-                && self.is_client(*other)
-        })
+        let is_it = |other: &usize| {
+            *other != row && self.snapshot.id(*other, Column::Sid) == Some(sid) && self.inst_id(*other) == Some(inst_id)
+        };
+        rows.iter().copied().find(is_it)
     }
 
     fn inst_id(&self, row: usize) -> Option<u32> {
@@ -188,8 +194,7 @@ impl SavedWorld {
     }
 
     /// One session as a group of its own: who it is, what it does, and what becomes of it.
-    fn group(&self, row: usize, now: Option<DbTime>, pool: bool, named: &BTreeSet<usize>) -> Value {
-        let blocker = self.blocker(row).filter(|blocker| named.contains(blocker));
+    fn group(&self, row: usize, now: Option<DbTime>, pool: bool, blocker: Option<usize>) -> Value {
         let number = |column| self.snapshot.id(row, column);
         let pinned = number(Column::Sid).zip(number(Column::Serial));
         let fields = [
@@ -220,6 +225,7 @@ impl SavedWorld {
         let texts = [
             ("user", Column::Username),
             ("container", Column::Container),
+            ("service", Column::ServiceName),
             ("osuser", Column::Osuser),
             ("terminal", Column::Terminal),
             ("module", Column::Module),
@@ -254,7 +260,8 @@ impl SavedWorld {
         ];
         if snapshot.text(row, Column::Taddr).is_some() {
             let age = seconds(Column::TransactionAge).unwrap_or_else(|| "1m".into());
-            let records = snapshot.number(row, Column::UndoRecords).unwrap_or(1).max(0);
+            // One whose size is not known is left out, unless the file has no TADDR either, as `plan` has it.
+            let records = snapshot.number(row, Column::UndoRecords).unwrap_or(0).max(0);
             fields.push(("transaction", Some(json!({"age": age, "undo_records": records}))));
         }
         let status = snapshot.text(row, Column::Status);
@@ -403,7 +410,16 @@ INST_ID,SID,SERIAL#,TYPE,USERNAME,STATUS,LAST_CALL_ET,LOGON_TIME,PROGRAM,MACHINE
 1,11,101,USER,SHOP,INACTIVE,60,2026-11-27 01:00:00,JDBC Thin Client,web01,DEDICATED,,,,,,2026-11-27 10:00:00
 2,11,102,USER,SHOP,SNIPED,90,2026-11-27 01:00:00,JDBC Thin Client,web01,NONE,,,,,,2026-11-27 10:00:00
 1,12,103,USER,SCOTT,ACTIVE,40,2026-11-27 09:00:00,sqlplus@pc{1},pc1,DEDICATED,13,1,,enq: TX - row lock contention,Application,2026-11-27 10:00:00
-1,13,104,USER,SCOTT,INACTIVE,7200,2026-11-27 07:00:00,sqlplus@pc2,pc2,DEDICATED,,,00000000A1,,,2026-11-27 10:00:00
+1,13,104,USER,SCOTT,INACTIVE,7200,2026-11-27 07:00:00,sqlplus@pc2,pc2,DEDICATED,,,,,,2026-11-27 10:00:00
+1,15,106,USER,SCOTT,INACTIVE,7200,2026-11-27 07:00:00,sqlplus@pc2,pc2,DEDICATED,,,00000000A1,,,2026-11-27 10:00:00
+1,16,107,USER,SHOP,KILLED,7200,2026-11-27 07:00:00,JDBC Thin Client,web01,DEDICATED,,,,,,2026-11-27 10:00:00
+1,17,108,USER,SHOP,KILLED,7200,2026-11-27 07:00:00,JDBC Thin Client,web01,DEDICATED,,,,,,2026-11-27 10:00:00
+1,18,109,USER,,INACTIVE,7200,2026-11-27 07:00:00,JDBC Thin Client,web01,DEDICATED,,,,,,2026-11-27 10:00:00
+1,19,110,USER,SHOP,INACTIVE,,2026-11-27 07:00:00,JDBC Thin Client,web01,DEDICATED,,,,,,2026-11-27 10:00:00
+1,20,111,USER,SHOP,INACTIVE,7200,,JDBC Thin Client,web01,DEDICATED,,,,,,2026-11-27 10:00:00
+1,21,112,USER,SHOP,,7200,2026-11-27 07:00:00,JDBC Thin Client,web01,DEDICATED,,,,,,2026-11-27 10:00:00
+1,22,113,USER,SHOP,INACTIVE,7200,2026-11-27 07:00:00,JDBC Thin Client,web01,DEDICATED,,,,Streams AQ: waiting for messages in the queue,Idle,2026-11-27 10:00:00
+1,23,114,USER,SHOP,INACTIVE,7200,2026-11-27 07:00:00,rman@db1 (TNS V1-V3),db1,DEDICATED,,,,,,2026-11-27 10:00:00
 1,14,105,USER,SHOP,ACTIVE,5,2026-11-27 09:00:00,oracle@db1 (J001),db1,DEDICATED,,,,,,2026-11-27 10:00:00
 1,1,1,BACKGROUND,,ACTIVE,900000,2026-11-01 09:00:00,oracle@db1 (PMON),db1,DEDICATED,,,,,,2026-11-27 10:00:00
 ";
@@ -415,14 +431,34 @@ INST_ID,SID,SERIAL#,TYPE,USERNAME,STATUS,LAST_CALL_ET,LOGON_TIME,PROGRAM,MACHINE
             snapshot: saved.snapshot,
             readings: Readings::default(),
             facts: ProtectionFacts::default(),
+            notes: saved.notes,
         }
     }
 
     #[test]
     fn the_simulated_database_begins_with_the_clients_of_the_file() {
-        let (scenario, count) = saved(EXPORT).scenario("reaper", "reaper").expect("a scenario");
+        let saved = saved(EXPORT);
+        let taken = saved.taken_over();
+        let scenario = saved.scenario(&taken, "reaper", "reaper").expect("a scenario");
         // Neither the background process nor the job slave: the simulated instances bring their own.
-        assert_eq!((count, scenario.sessions.len(), scenario.instances.len()), (5, 5, 2));
+        let told: Vec<String> = taken.told().collect();
+        assert_eq!(
+            told,
+            [
+                "1 session left out: LAST_CALL_ET is NULL or was not read",
+                "2 sessions left out: Oracle's own processes, of which each simulated instance has its own",
+                "2 sessions left out: STATUS is KILLED",
+                "1 session left out: STATUS is null",
+                "1 session left out: USERNAME is NULL or was not read, so it is nobody's client",
+                "1 session left out: a part of its identity (INST_ID, SID, SERIAL#, LOGON_TIME) is unknown",
+                "1 session left out: its open transaction's size is unknown",
+                "1 session left out: protected (queues) by what a simulated session does not show",
+            ]
+        );
+        assert_eq!(
+            (taken.rows.len(), scenario.sessions.len(), scenario.instances.len()),
+            (6, 6, 2)
+        );
         let of = |sid, serial| {
             let is = |group: &&orasim::scenario::Group| {
                 group
@@ -444,7 +480,9 @@ INST_ID,SID,SERIAL#,TYPE,USERNAME,STATUS,LAST_CALL_ET,LOGON_TIME,PROGRAM,MACHINE
         assert_eq!(waiting.blocked_by.as_deref(), Some(&*blocker.name));
         assert_eq!(waiting.active.map(|active| active.low), Some(40_000));
         assert_eq!(waiting.program, "sqlplus@pc(1)");
-        assert!(blocker.transaction.is_some() && blocker.when_killed.reconnects.is_none());
+        assert!(blocker.transaction.is_none() && blocker.when_killed.reconnects.is_none());
+        // What a simulated session shows protects it there as well, so it is taken over.
+        assert_eq!(of(23, 114).program, "rman@db1 (TNS V1-V3)");
     }
 
     #[test]
@@ -454,9 +492,14 @@ INST_ID,SID,SERIAL#,TYPE,USERNAME,STATUS,LAST_CALL_ET,LOGON_TIME,PROGRAM,MACHINE
             .filter(|line| !line.contains(",USER,"))
             .collect::<Vec<_>>()
             .join("\n");
-        let refused = saved(&background)
-            .scenario("reaper", "reaper")
+        let saved = saved(&background);
+        let refused = saved
+            .scenario(&saved.taken_over(), "reaper", "reaper")
             .expect_err("nobody is there");
-        assert_eq!(refused, "the file has no session of a user's client");
+        assert_eq!(
+            refused,
+            "the file has no session of a user's client that could be practised on; 1 session left out: Oracle's own processes, of which \
+             each simulated instance has its own"
+        );
     }
 }

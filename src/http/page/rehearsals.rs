@@ -5,6 +5,7 @@ use maud::{Markup, display, html};
 use crate::decide::refill::ClientGroup;
 use crate::decide::used_again::RehearsalTally;
 use crate::http::page::parts::table;
+use crate::quantity::counted;
 use crate::report::rehearsal;
 use crate::status::PolicyStatus;
 
@@ -41,6 +42,9 @@ pub(super) fn rehearsals(policies: &[PolicyStatus]) -> Markup {
         @for policy in rehearsed() {
             (row(&policy.name, None, &policy.rehearsal.all))
             @for (who, tally) in policy.rehearsal.groups.iter().take(GROUPS_SHOWN) { (row("", Some(who), tally)) }
+            @if let more @ 1.. = policy.rehearsal.groups.len().saturating_sub(GROUPS_SHOWN) {
+                tr { td.k {} td.t { (counted(more, "more group")) @if more == 1 { " is" } @else { " are" } " not shown" } }
+            }
         }
     };
     html! {

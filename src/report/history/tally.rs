@@ -106,7 +106,7 @@ impl DayTally {
         }
     }
 
-    pub(super) fn counts(&self) -> [u64; 13] {
+    pub(super) fn counts(&self) -> [u64; 14] {
         let whole = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
         let rehearsed = &self.rehearsed;
         [
@@ -123,6 +123,7 @@ impl DayTally {
             whole(rehearsed.validated.count),
             whole(rehearsed.ended.count),
             whole(rehearsed.watched),
+            whole(rehearsed.lost),
         ]
     }
 }

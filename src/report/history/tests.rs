@@ -94,27 +94,30 @@ fn what_became_of_a_session_is_measured_from_the_answer() {
     assert_eq!(fate_words(&unanswered), "gone after 45s");
 }
 
+/// An action of a dry run, and what became of its session after so many seconds.
+fn rehearsed(id: u64, sid: u32, afterwards: Option<(Afterwards, i64)>) -> Entry {
+    let intent = intent(id, sid, RunMode::DryRun);
+    let Event::Outcome(outcomed) = outcome(&intent, Outcome::Assumed) else {
+        panic!("it is an outcome")
+    };
+    Entry {
+        intent,
+        outcome: Some(outcomed),
+        proofs: Vec::new(),
+        afterwards: afterwards.map(|(afterwards, seconds)| (afterwards, chrono::TimeDelta::seconds(seconds))),
+        ..entry(id, Outcome::Marked)
+    }
+}
+
 #[test]
 fn a_summary_says_what_became_of_the_sessions_of_dry_runs() {
-    let rehearsed = |id, sid, afterwards: Option<(Afterwards, i64)>| {
-        let intent = intent(id, sid, RunMode::DryRun);
-        let Event::Outcome(outcomed) = outcome(&intent, Outcome::Assumed) else {
-            panic!("it is an outcome")
-        };
-        Entry {
-            intent,
-            outcome: Some(outcomed),
-            proofs: Vec::new(),
-            afterwards: afterwards.map(|(afterwards, seconds)| (afterwards, chrono::TimeDelta::seconds(seconds))),
-            ..entry(id, Outcome::Marked)
-        }
-    };
     let read = Entries {
         entries: vec![
             rehearsed(1, 287, Some((Afterwards::UsedAgain, 18_600))),
             rehearsed(2, 288, Some((Afterwards::Validated, 60))),
             rehearsed(3, 289, Some((Afterwards::Ended, 90))),
             rehearsed(4, 290, None),
+            rehearsed(7, 291, Some((Afterwards::Lost, 90))),
             // The same session once more while it is watched.
             rehearsed(5, 290, None),
             entry(6, Outcome::Marked),
@@ -125,8 +128,28 @@ fn a_summary_says_what_became_of_the_sessions_of_dry_runs() {
     let csv = report(true).render(ReportFormat::Csv, TextStyle::WHOLE);
     let cells = first_day(&csv);
     assert_eq!(
-        ["mode", "actions", "used", "validated", "ended", "watched"].map(|name| cells[name]),
-        ["dry run", "5", "2", "1", "1", "1"],
+        ["mode", "actions", "used", "validated", "ended", "watched", "lost"].map(|name| cells[name]),
+        ["dry run", "6", "2", "1", "1", "1", "1"],
+        "{csv}"
+    );
+    let (_, groups) = csv
+        .split_once("\n\n")
+        .or_else(|| csv.split_once("\r\n\r\n"))
+        .expect("a second CSV");
+    let of_group = first_day(groups);
+    let names = [
+        "policy",
+        "username",
+        "would_have_ended",
+        "used_again",
+        "validated",
+        "ended",
+        "watched",
+        "lost",
+    ];
+    assert_eq!(
+        names.map(|name| of_group[name]),
+        ["idle", "APEXDEV", "5", "2", "1", "1", "1", "1"],
         "{csv}"
     );
     let json = report(true).render(ReportFormat::Json, TextStyle::WHOLE);
@@ -135,12 +158,21 @@ fn a_summary_says_what_became_of_the_sessions_of_dry_runs() {
     assert_eq!(rehearsal["policy"], "idle", "{json}");
     assert_eq!(
         (&rehearsal["would_have_ended"], &rehearsal["used_again_soonest_s"]),
-        (&json!(4), &json!(60))
+        (&json!(5), &json!(60))
     );
     assert_eq!(rehearsal["groups"][0]["username"], "APEXDEV");
     for format in [ReportFormat::Text, ReportFormat::Markdown, ReportFormat::Html] {
         let text = report(true).render(format, TextStyle::WHOLE);
         assert!(text.contains("Would have been ended, and used again"), "{text}");
+        // One word has one meaning in both tables, and each table says it.
+        for said in [
+            "Would end",
+            "Unused: warrants that expired",
+            "Ended: they ended by themselves",
+        ] {
+            let words: Vec<&str> = text.split_whitespace().collect();
+            assert!(words.join(" ").contains(said), "{said}: {text}");
+        }
     }
     let text = report(false).render(ReportFormat::Text, TextStyle::WHOLE);
     assert!(
