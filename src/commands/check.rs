@@ -300,3 +300,23 @@ fn as_json(problem: &Diagnostic) -> serde_json::Value {
         "hint": problem.hint,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Column, Release, undocumented};
+
+    #[test]
+    fn a_release_lacks_what_the_policy_uses_and_not_by_what_it_is_found() {
+        let lacks = |columns: &[Column], (major, minor)| {
+            undocumented(columns.iter().copied().collect(), Release { major, minor })
+        };
+        assert_eq!(lacks(&[Column::AccountStatus, Column::Profile], (11, 2)), []);
+        assert_eq!(lacks(&[Column::OracleMaintained], (11, 2)), [Column::OracleMaintained]);
+        assert_eq!(lacks(&[Column::Container], (11, 2)), [Column::Container]);
+        assert_eq!(lacks(&[Column::ConId], (11, 2)), [Column::ConId]);
+        assert_eq!(
+            lacks(&[Column::OracleMaintained, Column::Container, Column::ConId], (12, 1)),
+            []
+        );
+    }
+}

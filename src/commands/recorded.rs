@@ -197,3 +197,24 @@ impl OpenRecording {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::ReadThrough;
+
+    #[test]
+    fn a_recording_of_which_nothing_can_be_said_is_refused() {
+        let of = |snapshots, dated, damaged| ReadThrough {
+            snapshots,
+            dated,
+            damaged,
+            passed_over: 0,
+        };
+        for nothing in [of(0, 0, 0), of(0, 0, 2), of(3, 0, 0)] {
+            assert!(nothing.has_something("mine.rec").is_err(), "{nothing:?}");
+        }
+        for something in [of(1, 1, 0), of(3, 1, 2)] {
+            assert!(something.has_something("mine.rec").is_ok(), "{something:?}");
+        }
+    }
+}

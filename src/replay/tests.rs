@@ -234,3 +234,17 @@ fn every_format_shows_the_totals_and_escapes_text_of_sessions() {
     );
     assert!(!html.contains('\u{1b}'));
 }
+
+#[test]
+fn a_report_says_why_a_policy_does_not_run() {
+    let file = "policies:\n  - {name: resting, mode: off, when: idle > 1h, action: kill}\n  - {name: other, databases: [crm], when: idle > 1h, action: kill}\n";
+    let text = replay(file, &[with(0, &[])]).render(ReportFormat::Text, TextStyle::WHOLE);
+    let words: Vec<&str> = text.split_whitespace().filter(|word| *word != "!").collect();
+    let text = words.join(" ");
+    for told in [
+        "policy resting does not run on prod: it is off",
+        "policy other does not run on prod: its `databases` do not select this one",
+    ] {
+        assert!(text.contains(told), "{told}: {text}");
+    }
+}

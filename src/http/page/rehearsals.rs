@@ -53,3 +53,48 @@ pub(super) fn rehearsals(policies: &[PolicyStatus]) -> Markup {
         p.dim { (rehearsal::KEY) }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::{GROUPS_SHOWN, rehearsals};
+    use crate::decide::in_force::RunMode;
+    use crate::decide::refill::ClientGroup;
+    use crate::decide::used_again::{PolicyRehearsal, RehearsalTally};
+    use crate::status::PolicyStatus;
+
+    fn page(groups: usize) -> String {
+        let group = |number: usize| {
+            let who = ClientGroup {
+                username: Some(format!("USER{number}").into()),
+                ..ClientGroup::default()
+            };
+            let tally = RehearsalTally {
+                watched: 1,
+                ..RehearsalTally::default()
+            };
+            (who, tally)
+        };
+        let policy = PolicyStatus {
+            name: "idle".into(),
+            mode: RunMode::DryRun,
+            matched: 0,
+            warrants: 0,
+            spared: BTreeMap::new(),
+            acted: 0,
+            breaker: None,
+            suspended: Vec::new(),
+            rehearsal: PolicyRehearsal::of((0..groups).map(group)),
+            pending: Vec::new(),
+        };
+        rehearsals(&[policy]).into_string()
+    }
+
+    #[test]
+    fn groups_that_are_not_shown_are_counted() {
+        assert!(!page(GROUPS_SHOWN).contains("not shown"));
+        assert!(page(GROUPS_SHOWN + 1).contains("1 more group is not shown"));
+        assert!(page(GROUPS_SHOWN + 7).contains("7 more groups are not shown"));
+    }
+}
