@@ -92,21 +92,7 @@ impl Truths {
     /// takes half of the time.
     #[must_use]
     pub(crate) fn of_known<T: Copy>(values: &[T], holds: impl Fn(T) -> bool) -> Truths {
-        let (mut yes, mut no) = Truths::maps(values.len());
-        for values in values.chunks(64) {
-            let mut truths = [0; 64];
-            for (place, value) in truths.iter_mut().zip(values) {
-                *place = u8::from(holds(*value));
-            }
-            let word = gathered(&truths, YES);
-            yes.push(word);
-            no.push(!word & u64::MAX >> (64 - values.len()));
-        }
-        Truths {
-            rows: values.len(),
-            yes,
-            no,
-        }
+        Truths::unless_any(values, |_| false, holds).expect("no value counts as NULL")
     }
 
     /// The same, if no value is NULL, which is found out on the way.
@@ -115,12 +101,16 @@ impl Truths {
         null: T,
         holds: impl Fn(T) -> bool,
     ) -> Option<Truths> {
+        Truths::unless_any(values, |value| value == null, holds)
+    }
+
+    fn unless_any<T: Copy>(values: &[T], is_null: impl Fn(T) -> bool, holds: impl Fn(T) -> bool) -> Option<Truths> {
         let (mut yes, mut no) = Truths::maps(values.len());
         for values in values.chunks(64) {
             let (mut truths, mut has_null) = ([0; 64], false);
             for (place, value) in truths.iter_mut().zip(values) {
                 *place = u8::from(holds(*value));
-                has_null |= *value == null;
+                has_null |= is_null(*value);
             }
             if has_null {
                 return None;
